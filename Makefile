@@ -1,0 +1,37 @@
+# Two commands from a bare clone: `make demo` and `make test`. Both make .venv first; pip takes its versions from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell git ls-files 'shapekit/*.py' 'shapekit/**/*.py' pyproject.toml 2>/dev/null)
+
+.PHONY: demo test lint wheel-check clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'shapekit needs Python 3.11 or newer; set PYTHON=python3.11'"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/shapekit demo -o out/demo
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) build dist out
+
+# The wheel, installed without extras and without a compiler, away from the sources; then it scores.
+wheel-check: $(VENV)/installed
+	rm -rf out/wheel && mkdir -p out/wheel
+	CC=/bin/false CXX=/bin/false PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps -w out/wheel .
+	$(PYTHON) -m venv out/wheel/venv
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt out/wheel/venv/bin/python -m pip install --quiet out/wheel/*.whl
+	cd out/wheel && venv/bin/shapekit doctor && venv/bin/shapekit demo -o results

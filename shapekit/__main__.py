@@ -1,0 +1,7 @@
+"""``python -m shapekit``: the same as the command."""
+
+import sys
+
+from shapekit.cli import main
+
+sys.exit(main())

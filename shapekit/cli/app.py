@@ -1,0 +1,71 @@
+"""The command ``shapekit`` and how it ends: 0 something was scored, 1 nothing could be, 2 bad usage or unreadable input."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from shapekit.cli.doctor import doctor
+from shapekit.cli.schemes import schemes
+from shapekit.cli.score import score
+
+app = typer.Typer(
+    name="shapekit",
+    help="How far a vertebral body departs from the shape it should have, from a segmentation mask. Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(score)
+app.command()(schemes)
+app.command()(doctor)
+
+
+def version_shown(value: bool) -> None:
+    """Print the version and stop."""
+    if value:
+        from shapekit.version import __version__
+
+        typer.echo(f"shapekit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=version_shown, is_eager=True, help="Show the version and exit."),
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; every complaint is one line on stderr.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Instead of the process's own.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    command = typer.main.get_command(app)
+    try:
+        ended = command.main(args=arguments, prog_name="shapekit", standalone_mode=False)
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except typer.TyperException as error:
+        text = " ".join(error.format_message().split())
+        return 0 if not text else complain(text if text.endswith(".") else f"{text}.")
+    except (typer.Abort, KeyboardInterrupt):
+        return complain("stopped.", code=130)
+    return int(ended or 0)
+
+
+def complain(text: str, *, code: int = 2) -> int:
+    """Write one line to stderr and return the exit code."""
+    sys.stderr.write(f"shapekit: {text}\n")
+    return code

@@ -1,0 +1,41 @@
+"""``shapekit doctor``: versions, devices, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import platform
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "nibabel", "indexed_gzip", "SimpleITK", "trimesh", "pandas", "typer", "rich")
+OPTIONAL = {"open3d": ("closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0")}
+
+
+def doctor() -> int:
+    """Show versions and devices, and what is missing with how to get it."""
+    import torch
+
+    from shapekit.version import __version__
+
+    typer.echo(f"shapekit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    missing = 0
+    for name in REQUIRED:
+        try:
+            typer.echo(f"  {name:14} {version(name)}")
+        except PackageNotFoundError:
+            missing += 1
+            typer.echo(f"  {name:14} missing: pip install {name}")
+    for module, (purpose, remedy) in OPTIONAL.items():
+        try:
+            typer.echo(f"  {module:14} {import_module(module).__version__} ({purpose})")
+        except (ImportError, OSError):
+            typer.echo(f"  {module:14} missing ({purpose}): {remedy}")
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            typer.echo(f"device gpu:{number}: {torch.cuda.get_device_name(number)}")
+    else:
+        typer.echo("device gpu: none (torch sees no CUDA device; everything runs on the CPU)")
+    typer.echo(f"device cpu: {torch.get_num_threads()} threads")
+    typer.echo("surplus volume: torch reference; signed distance: SciPy reference")
+    return 1 if missing else 0

@@ -1,0 +1,138 @@
+"""``shapekit score``: masks in, a folder of results for each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shapekit.results import SpineScore
+
+UNBUILT = {
+    "weights": "--weights belongs to the generative predictor, which is not built yet; leave it out.",
+    "segment": "--segment is not built yet; segment the CT first, for example with TotalSegmentator or SPINEPS.",
+    "meshes": "--meshes is not built yet; take meshes from Python with VertebraScore.mesh().",
+    "print": "--print is not built yet; take meshes from Python with VertebraScore.mesh().",
+    "report": "--report is not built yet; read scores.csv.",
+}
+
+
+def score(
+    masks: Annotated[
+        list[Path], typer.Argument(help="Label maps (.nii, .nii.gz, .mha, .mhd, .nrrd) or TotalSegmentator folders.", metavar="MASK...")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; each mask gets its own in it.", metavar="DIR")],
+    scheme: Annotated[str, typer.Option(help="Label scheme; `shapekit schemes` lists them.")] = "auto",
+    bodies: Annotated[str, typer.Option(help="auto, given (labels are bodies already) or split (cut the arch off).")] = "auto",
+    body_mask: Annotated[
+        Optional[Path], typer.Option(help="Body mask or SPINEPS sub-region mask on the same grid (one MASK only).", metavar="FILE")  # noqa: UP045
+    ] = None,
+    predictor: Annotated[str, typer.Option(help="neighbours.")] = "neighbours",
+    preset: Annotated[str, typer.Option(help="botros2022.")] = "botros2022",
+    weights: Annotated[str, typer.Option(help="Not built yet.", metavar="FILE")] = "",
+    segment: Annotated[str, typer.Option(help="Not built yet.")] = "",
+    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
+    meshes: Annotated[str, typer.Option(help="Not built yet.", metavar="FORMATS")] = "",
+    print_: Annotated[bool, typer.Option("--print", help="Not built yet.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Not built yet.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell how each mask was understood.")] = False,
+) -> int:
+    """Score every vertebra of MASK and write DIR/<mask's stem>/scores.csv, scores.json and expected.nii.gz.
+
+    Exit code 0: at least one vertebra was scored; 1: none could be; 2: bad usage or an unreadable mask.
+    """
+    from shapekit.cli.app import complain
+    from shapekit.core.checks import ShapekitError
+
+    asked = {"weights": weights, "segment": segment, "meshes": meshes, "print": print_, "report": report}
+    for name, value in asked.items():
+        if value:
+            return complain(UNBUILT[name])
+    if body_mask is not None and len(masks) > 1:
+        return complain("--body-mask goes with one mask at a time; score the others without it.")
+    codes = []
+    with _progress(len(masks), quiet=quiet) as tell:
+        from shapekit.io import load
+        from shapekit.results import score as score_spine
+
+        names: set[str] = set()
+
+        for mask in masks:
+            try:
+                tell(mask.name, "reading")
+                spine = load(mask, scheme=scheme, body_mask=body_mask)
+                if spine.name in names:
+                    codes.append(complain(f"{spine.name} is the name of two masks; their results would overwrite each other: rename one."))
+                    continue
+                names.add(spine.name)
+                result = score_spine(spine, bodies=bodies, predictor=predictor, preset=preset, device=device, progress=partial(tell, mask.name))
+                tell(mask.name, "writing")
+                result.save(output)
+            except ShapekitError as error:
+                codes.append(complain(str(error)))
+                continue
+            codes.append(_close(result, quiet=quiet, verbose=verbose))
+    return max(codes) if 2 in codes else min(codes)
+
+
+def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:
+    """Say what came out of one mask; return its exit code."""
+    from shapekit.cli.app import complain
+
+    if verbose and not quiet:
+        for note in result.notes:
+            sys.stderr.write(f"{result.name}: {note}\n")
+    if not quiet and (verbose or sys.stdout.isatty()):
+        _show(result)
+    if any(vertebra.status == "ok" for vertebra in result):
+        return 0
+    why = ", ".join(f"{vertebra.level} {vertebra.status}" for vertebra in result)
+    return complain(f"no vertebra of {result.name} could be scored ({why}); its scores.csv says why.", code=1)
+
+
+def _show(result: SpineScore) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("level", "score", "relative loss", "neighbours", "status", title=Text(result.name), title_justify="left")
+    for vertebra in result:
+        row = vertebra.measures
+        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status == "ok" else ("", "")
+        status = row.status if not row.reason else f"{row.status}: {row.reason}"
+        table.add_row(row.level, *numbers, row.neighbours_used, Text(status))
+    Console().print(table)
+
+
+def _hush(name: str, stage: str) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def _progress(count: int, *, quiet: bool) -> Iterator[Callable[[str, str], None]]:
+    """Show which mask is at which stage, on a terminal; say nothing in a pipe."""
+    if quiet or not sys.stderr.isatty():
+        yield _hush
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    seen: list[str] = []
+    with console.status("starting") as status:
+
+        def tell(name: str, stage: str) -> None:
+            if name not in seen:
+                seen.append(name)
+            status.update(f"{escape(name)} ({len(seen)} of {count}): {stage}")
+
+        yield tell

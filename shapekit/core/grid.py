@@ -1,0 +1,93 @@
+"""A voxel grid in patient space. No bare voxel array crosses a folder without one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shapekit.core.checks import InputError, check_array
+from shapekit.core.frame import Frame
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Shape and affine of a voxel array.
+
+    Parameters
+    ----------
+    shape : (3,) int
+        Voxels along the array's axes ``[i, j, k]``.
+    affine : (4, 4) float
+        Index of a voxel's centre → patient space (mm, RAS).
+
+    Raises
+    ------
+    InputError
+        If the affine is not finite, singular, or its last row is not (0, 0, 0, 1).
+    """
+
+    shape: tuple[int, int, int]
+    affine: Float
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        check_array("affine", affine, shape=(4, 4), finite=True)
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise InputError(f"a grid needs three sides of at least one voxel, not {tuple(self.shape)}.")
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if lengths.min() < 1e-6 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
+            raise InputError("affine is singular: it gives the voxels no volume.")
+        if not np.allclose(affine[3], (0, 0, 0, 1)):
+            raise InputError(f"affine's last row is {affine[3].tolist()}, but must be 0, 0, 0, 1.")
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", tuple(int(side) for side in self.shape))
+        object.__setattr__(self, "affine", affine)
+
+    @classmethod
+    def from_frame(cls, frame: Frame, shape: tuple[int, int, int], spacing_mm: float) -> Grid:
+        """Lay a grid of cubic voxels along a frame's axes with the frame's origin at its middle."""
+        affine = np.eye(4)
+        affine[:3, :3] = frame.axes * spacing_mm
+        affine[:3, 3] = frame.to_world(-0.5 * spacing_mm * (np.array(shape) - 1))
+        return cls(shape, affine)
+
+    @property
+    def spacing_mm(self) -> Float:
+        """Length of a voxel along each array axis, (3,) mm."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    def to_world(self, index: ArrayLike) -> Float:
+        """Voxel index (fractions allowed) → patient space; (..., 3) → (..., 3) mm."""
+        return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_index(self, points: ArrayLike) -> Float:
+        """Patient space (mm) → fractional voxel index; (..., 3) → (..., 3)."""
+        inverse = np.linalg.inv(self.affine[:3, :3])
+        return (np.asarray(points, dtype=np.float64) - self.affine[:3, 3]) @ inverse.T
+
+    def crop(self, start: ArrayLike, shape: tuple[int, int, int]) -> Grid:
+        """Return the grid of a box that begins at voxel ``start``; the box may reach beyond this grid."""
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_world(start)
+        return Grid(shape, affine)
+
+    def points(self) -> Float:
+        """Patient-space centres of all voxels, (*shape, 3) mm."""
+        i, j, k = (np.arange(side, dtype=np.float64)[:, None] * self.affine[:3, axis] for axis, side in enumerate(self.shape))
+        return i[:, None, None] + j[None, :, None] + k[None, None, :] + self.affine[:3, 3]
+
+    def is_close(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
+        """Tell whether two grids have the same voxels: equal shapes, corners within ``tolerance_mm``."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, side - 1) for side in self.shape])).reshape(3, -1).T
+        return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() <= tolerance_mm)

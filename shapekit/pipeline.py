@@ -1,0 +1,149 @@
+"""Mask → measures of every vertebra, a line a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from shapekit.core.checks import check_choice
+from shapekit.core.frame import Frame
+from shapekit.core.levels import Level
+from shapekit.core.values import Body, Expected, LabelMap, Measures, MeshSet, Sdf
+from shapekit.mesh import surface_distance
+from shapekit.predictors import PREDICTORS, Context, Predictor, contexts_along, place, placed
+from shapekit.scoring import PRESETS, score_patches
+from shapekit.spine import bodies_from_meshes, body_on_patch, extract_bodies, nears_edge, vertebra_frames
+from shapekit.version import __version__
+
+STATUSES = ("ok", "partial", "no_context", "outside_levels", "no_body")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What the pipeline knows of one vertebra; the shapes are None where it could not be scored.
+
+    Parameters
+    ----------
+    measures : Measures
+    body : Body or None
+    frame : Frame or None
+        Of the actual body.
+    expected : Expected or None
+    actual : Sdf or None
+        The actual body on the expected one's patch.
+    """
+
+    measures: Measures
+    body: Body | None = None
+    frame: Frame | None = None
+    expected: Expected | None = None
+    actual: Sdf | None = None
+
+
+def measure(
+    spine: LabelMap | MeshSet,
+    *,
+    bodies: str = "auto",
+    predictor: str = "neighbours",
+    preset: str = "botros2022",
+    device: str = "cpu",
+    progress: Callable[[str], None] | None = None,
+) -> tuple[list[Scored], tuple[str, ...]]:
+    """Score every vertebra of a spine.
+
+    Parameters
+    ----------
+    spine : LabelMap or MeshSet
+    bodies, predictor, preset : str
+        See ``shapekit.score``.
+    device : str
+        A torch device.
+    progress : callable
+        Told the name of each stage as it begins.
+
+    Returns
+    -------
+    scored : list of Scored
+        From the head downward, one a vertebra of the input.
+    notes : tuple of str
+        Doubts about the spine as a whole.
+
+    Raises
+    ------
+    UsageError, InputError, MissingPackageError
+        As the stages say.
+    """
+    check_choice("predictor", predictor, tuple(PREDICTORS))
+    check_choice("preset", preset, tuple(PRESETS))
+    expecting = PREDICTORS[predictor]()
+    tell = progress or _hush
+
+    tell("bodies")
+    found, missing, notes = extract_bodies(spine, bodies=bodies) if isinstance(spine, LabelMap) else bodies_from_meshes(spine, bodies=bodies)
+    frames = vertebra_frames(found)
+    shapes = [body_on_patch(body, frame) for body, frame in zip(found, frames, strict=True)]
+    contexts = contexts_along([body.level for body in found], [None if body.partial else shape for body, shape in zip(found, shapes, strict=True)])
+    rows = [_row(body, context) for body, context in zip(found, contexts, strict=True)]
+
+    tell("expected shapes")
+    scored = [Scored(row, body, frame) for row, body, frame in zip(rows, found, frames, strict=True)]
+    targets = [n for n, row in enumerate(rows) if row.status == "ok"]
+    predicted = expecting.predict([contexts[n] for n in targets])
+    for n, values in zip(targets, predicted, strict=True):
+        scored[n] = _expect(scored[n], Sdf(values, shapes[n].grid), contexts[n], expecting)
+
+    tell("scores")
+    numbers = score_patches([s.expected.sdf for s in scored if s.expected], [s.actual for s in scored if s.actual], preset=preset, device=device)
+    for n, row in zip(targets, numbers, strict=True):
+        scored[n] = replace(scored[n], measures=replace(scored[n].measures, **row))  # type: ignore[arg-type]
+    scored += [Scored(_missing_row(spine, level, reason)) for level, reason in missing.items()]
+    return sorted(scored, key=lambda s: Level(s.measures.level).rank) if missing else scored, notes
+
+
+def _hush(stage: str) -> None:
+    """Say nothing."""
+
+
+def _row(body: Body, context: Context) -> Measures:
+    """Open a body's row: whether it can be scored, and what was noticed."""
+    status, reason = "ok", "; ".join(body.notes)
+    if body.partial:
+        status = "partial"
+    elif body.level.is_cervical:
+        status, reason = "outside_levels", "cervical levels are not scored; they serve as neighbours"
+    elif context.is_empty:
+        status, reason = "no_context", "; ".join([*body.notes, "no whole neighbour to expect a shape from"])
+    return Measures(level=str(body.level), label=body.label, status=status, reason=reason, shapekit_version=__version__)
+
+
+def _missing_row(spine: LabelMap | MeshSet, level: Level, reason: str) -> Measures:
+    labels = {known: label for label, known in spine.levels.items()} if isinstance(spine, LabelMap) else {}
+    label = labels.get(level, 0)
+    return Measures(level=str(level), label=label, status="no_body", reason=reason, shapekit_version=__version__)
+
+
+def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor) -> Scored:
+    """Place a predicted shape over its body and lay the body on the same patch."""
+    assert target.body is not None
+    assert target.frame is not None
+    frame = place(shape, target.body.sdf, target.frame)
+    used = predictor.uses(context)
+    expected = Expected(placed(shape.values, frame, shape.grid), frame, used=used, predictor=predictor.name)
+    actual = body_on_patch(target.body, frame)
+    notes = [target.measures.reason] if target.measures.reason else []
+    if len(used) == 1:
+        notes.append(f"expected from one side only ({used[0]})")
+    if nears_edge(actual) or nears_edge(expected.sdf):
+        notes.append("comes nearer than 4 mm to the edge of its patch")
+    row = replace(
+        target.measures,
+        reason="; ".join(notes),
+        tilt_sagittal_deg=target.frame.tilt_sagittal_deg,
+        tilt_coronal_deg=target.frame.tilt_coronal_deg,
+        rotation_axial_deg=target.frame.rotation_axial_deg,
+        frame_error_deg=target.frame.error_deg,
+        surface_distance_mm=surface_distance(expected.sdf, actual),
+        neighbours_used=" ".join(str(level) for level in used),
+        predictor=predictor.name,
+    )
+    return replace(target, measures=row, expected=expected, actual=actual)

@@ -1,0 +1,116 @@
+"""Where the expected body lies: rigidly, by what a fracture leaves alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from shapekit.core.conventions import AP, SI
+from shapekit.core.frame import Frame
+from shapekit.core.grid import Grid
+from shapekit.core.values import Sdf
+
+THINNED = 5
+"""One surface voxel in so many is looked at."""
+NOISE_MM = 0.5
+"""Standard deviation of a mask's surface, about (segmentation noise 0.35 mm and half a voxel's stairs)."""
+INDEPENDENT = 40
+"""Points of a body's surface that err independently at that noise's correlation length, about."""
+LOSS_MM = 1.5
+"""A deficit much larger than this is damage and pulls no longer."""
+EXCESS_MM = 4.0
+WALL_WEIGHT = 2.0
+"""The posterior wall is what a fracture leaves alone first."""
+PROBE = 0.03
+"""Step of the differences, in standard deviations of the prior."""
+TILT_SD_DEG = 4.0
+SHIFT_SD_MM = (2.0, 2.0, 4.0)
+"""How far (LR, AP, SI) and how much turned from the first guess an expected body may be expected to lie."""
+
+Float = NDArray[np.float64]
+
+
+def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
+    """Find the frame in which an expected shape lies best over an actual body.
+
+    Points of the expected surface are moved rigidly (six parameters, Levenberg-Marquardt) over the actual signed distance.
+    Where the actual body reaches beyond the expected one, the misfit counts in full; where bone is missing it saturates at
+    a millimetre and a half, so that a collapsed plate is not split between both plates but left as the deficit it is, while
+    the posterior wall (twice the weight) and the plate that fits hold the shape. The search starts with the middles,
+    the upper plates and the lower plates aligned, and the best end wins; a prior keeps it near the first guess.
+
+    Parameters
+    ----------
+    expected : Sdf
+        On the patch of ``frame``, about its own centre.
+    actual : Sdf
+        Of the actual body, mm, in patient space.
+    frame : Frame
+        First guess: the target's frame about the actual body's centre.
+
+    Returns
+    -------
+    Frame
+        In patient space; the expected shape's patch belongs on it.
+    """
+    points, normals = _surface(frame, expected)
+    weight = np.where(normals[:, AP] < -0.7, WALL_WEIGHT, 1.0)
+    scale = np.sqrt(weight / weight.sum() * INDEPENDENT) / NOISE_MM
+    middle = points.mean(axis=0)
+    spread = np.concatenate([np.full(3, np.radians(TILT_SD_DEG)), np.array(SHIFT_SD_MM)])
+
+    def moved(step: Float) -> Float:
+        turned = (points - middle) @ Rotation.from_rotvec(step[:3]).as_matrix().T
+        return np.asarray(turned + middle + step[3:])
+
+    def residuals(step: Float) -> Float:
+        gap = actual.sample(frame.to_world(moved(step))).astype(np.float64)
+        missing = gap / np.sqrt(1.0 + (gap / LOSS_MM) ** 2)
+        beyond = gap / (1.0 + (gap / EXCESS_MM) ** 2) ** 0.25
+        return np.concatenate([scale * np.where(gap > 0, missing, beyond), step / spread])
+
+    def slopes(step: Float) -> Float:  # central differences: steps well above the field's float32 rounding
+        probes = PROBE * np.diag(spread)
+        return np.stack([(residuals(step + probe) - residuals(step - probe)) / (2.0 * probe.sum()) for probe in probes], axis=1)
+
+    starts = [np.array([0.0, 0.0, 0.0, 0.0, 0.0, shift]) for shift in _plate_shifts(points, actual, frame)]
+    ends = [least_squares(residuals, start, jac=slopes, method="lm", x_scale=spread, ftol=1e-8, xtol=1e-8) for start in starts]
+    best = min(ends, key=lambda end: float(end.cost)).x
+    turn = Rotation.from_rotvec(best[:3]).as_matrix()
+    # the patch's own origin goes where the motion takes it
+    return Frame(frame.to_world(middle + best[3:] - turn @ middle), frame.axes @ turn, frame.error_deg)
+
+
+def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:
+    """Points on the zero level and their outward normals in the frame's axes, evenly thinned; (n, 3) mm each."""
+    values = expected.values
+    near = np.argwhere(np.abs(values[1:-1, 1:-1, 1:-1]) < 0.5 * float(expected.grid.spacing_mm[0])) + 1
+    near = near[near.sum(axis=1) % THINNED == 0]  # by place, so that a rounding error elsewhere does not choose other points
+    i, j, k = near.T
+    spacing = expected.grid.spacing_mm
+    slope = np.stack(
+        [
+            (values[i + 1, j, k] - values[i - 1, j, k]) / (2 * spacing[0]),
+            (values[i, j + 1, k] - values[i, j - 1, k]) / (2 * spacing[1]),
+            (values[i, j, k + 1] - values[i, j, k - 1]) / (2 * spacing[2]),
+        ],
+        axis=1,
+    ).astype(np.float64)
+    length = np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-3)
+    local = frame.to_local(expected.grid.to_world(near))
+    return local - slope / length * (values[i, j, k] / length[:, 0])[:, None], slope / length
+
+
+def _plate_shifts(points: Float, actual: Sdf, frame: Frame) -> list[float]:
+    """SI shifts that align the middles, the upper and the lower plates; mm."""
+    inside = frame.to_local(actual.grid.to_world(np.argwhere(actual.values < 0)))
+    low, high = np.percentile(inside[:, SI], (2, 98))
+    expected_low, expected_high = np.percentile(points[:, SI], (2, 98))
+    return sorted({0.0, round(float(high - expected_high), 3), round(float(low - expected_low), 3)})
+
+
+def placed(values: NDArray[np.float32], frame: Frame, grid: Grid) -> Sdf:
+    """Put a patch's values on another frame's patch: the shape moves with its frame."""
+    return Sdf(values, Grid.from_frame(frame, grid.shape, float(grid.spacing_mm[0])))

@@ -1,0 +1,7 @@
+"""In: a mask on its Grid, or a closed Mesh. Out: an Sdf in mm (negative inside), at native resolution or sampled anywhere."""
+
+from shapekit.sdf.from_mask import sdf_from_mask
+from shapekit.sdf.from_mesh import sdf_from_mesh
+from shapekit.sdf.resample import resample_sdf
+
+__all__ = ["resample_sdf", "sdf_from_mask", "sdf_from_mesh"]

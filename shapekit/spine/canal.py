@@ -1,0 +1,195 @@
+"""The spinal canal behind a vertebral body, and the posterior wall in front of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from shapekit.core.frame import Frame
+from shapekit.core.grid import Grid
+
+LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(-50.0, 31.0), np.arange(-28.0, 29.0)
+"""Millimetres that are looked at about the body's centre."""
+MIN_GAP_MM = 7.0
+"""Narrowest gap behind a body that passes for the canal (a normal one measures 12-20 mm)."""
+MIN_COLUMNS = 10
+MIN_ROWS = 4
+MIN_OFFSET_MM = 1.0
+"""A mask whose middle is as near as this to its body's has no arch."""
+MIDLINE_MM = 5.0
+WALL_MM = 26.0
+"""The posterior wall lies nearer to a body's centre than this."""
+WALL_SPREAD_MM = 5.0
+CLEAR_OF_ARCH_MM = 8.0
+GRACE_MM = 1.0
+"""In front of the canal nothing but body can lie this far behind the fitted wall."""
+
+
+@dataclass(frozen=True, eq=False)
+class Canal:
+    """Where the canal is, and a posterior wall that bends twice: AP = wall · (1, x, z, x², z², xz), x = LR, z = SI.
+
+    Parameters
+    ----------
+    centre_mm, body_centre_mm : (3,) float, mm, RAS
+    frame : Frame
+        In which the wall is given.
+    wall : (6,) float
+    lr_mm, si_mm : (2,) float
+        Where the wall was seen; beyond these it goes on as it was at their edge.
+    outline_mm : (len(LR_MM),) float
+        How far back the body reaches at each distance from the midline, where no pedicle hides it.
+    """
+
+    centre_mm: NDArray[np.float64]
+    body_centre_mm: NDArray[np.float64]
+    frame: Frame
+    wall: NDArray[np.float64]
+    lr_mm: tuple[float, float]
+    si_mm: tuple[float, float]
+    outline_mm: NDArray[np.float64]
+
+    @property
+    def anterior(self) -> NDArray[np.float64]:
+        """From the canal's centre to the body's, mm, RAS."""
+        return self.body_centre_mm - self.centre_mm
+
+    def in_front(self, mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+        """Return the part of a mask that lies in front of the posterior wall."""
+        index = np.argwhere(mask)
+        lr, ap, si = self.frame.to_local(grid.to_world(index)).T
+        wall = _terms(np.clip(lr, *self.lr_mm), np.clip(si, *self.si_mm)) @ self.wall
+        free = (lr > self.lr_mm[0]) & (lr < self.lr_mm[1])
+        limit = np.where(free, wall - GRACE_MM, np.maximum(wall, np.interp(lr, LR_MM, self.outline_mm)))
+        body = np.zeros_like(mask)
+        body[tuple(index[ap >= limit].T)] = True
+        return body
+
+
+def find_canal(
+    mask: NDArray[np.bool_], grid: Grid, centre_mm: NDArray[np.float64], up: NDArray[np.float64], anterior: NDArray[np.float64] | None = None
+) -> Canal | None:
+    """Find the gap behind a body on the midline, in the vertebra's own frame.
+
+    Every column that runs backward from the body's middle leaves the bone at the posterior wall; where it meets bone again,
+    the gap between is the canal. A surface that bends twice is fitted to the walls so found (robustly: retropulsed
+    fragments and noise are outvoted). In three rounds the frame is turned so that the canal lies straight behind the body,
+    unless the anterior direction is known already.
+
+    Parameters
+    ----------
+    mask : (i, j, k) bool
+        One vertebra.
+    grid : Grid
+    centre_mm : (3,) float, mm, RAS
+        A point near the body's middle.
+    up : (3,) float
+        Superior direction there.
+    anterior : (3,) float, optional
+        Direction from the canal to the body, where it is known.
+
+    Returns
+    -------
+    Canal or None
+        None where no canal is seen: a body without its arch, or a vertebra cut through.
+    """
+    points = grid.to_world(np.argwhere(mask))
+    ahead = np.asarray(centre_mm) - points.mean(axis=0) if anterior is None else anterior
+    found: Canal | None = None
+    middle = np.asarray(centre_mm, dtype=np.float64)
+    for _ in range(3):
+        if anterior is None and np.linalg.norm(ahead - up * (ahead @ up)) < MIN_OFFSET_MM:
+            return None
+        frame = Frame.from_directions(middle, up, ahead)
+        found = _canal_in(frame, mask, grid, points)
+        if found is None:
+            return None
+        middle = found.body_centre_mm
+        ahead = found.anterior if anterior is None else anterior
+    return found
+
+
+def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> Canal | None:
+    lattice = frame.to_world(np.stack(np.meshgrid(LR_MM, AP_MM, SI_MM, indexing="ij"), axis=-1))
+    index = np.moveaxis(grid.to_index(lattice), -1, 0)
+    bone = ndimage.map_coordinates(mask.astype(np.float32), index, order=1) > 0.5
+    back = bone[:, int(np.argmin(np.abs(AP_MM))) :: -1, :]  # from the body's middle backward
+    run = np.cumprod(back, axis=1).sum(axis=1)
+    behind = back & (np.arange(back.shape[1])[None, :, None] >= run[:, None, :])
+    closed = behind.any(axis=1)
+    gap = np.where(closed, behind.argmax(axis=1), back.shape[1]) - run
+    exit_mm = 0.5 - run
+    seen = (run > 0) & closed & (gap >= MIN_GAP_MM) & (exit_mm > -WALL_MM)
+    midline = seen & (np.abs(LR_MM)[:, None] <= MIDLINE_MM)
+    if midline.sum() < MIN_COLUMNS:
+        return None
+    depth = float(np.median(exit_mm[midline]))
+    seen &= np.abs(exit_mm - depth) < WALL_SPREAD_MM
+    between = _between_pedicles(bone, depth)
+    if between is not None:
+        seen &= (LR_MM[:, None] >= between[0]) & (LR_MM[:, None] <= between[1])
+    lr, si = (grid_mm[seen] for grid_mm in np.meshgrid(LR_MM, SI_MM, indexing="ij"))
+    left, right = between or (float(np.percentile(lr, 5)), float(np.percentile(lr, 95)))
+    wall = _robust_fit(_terms(lr, si), exit_mm[seen])
+    centre = frame.to_world([(left + right) / 2, depth - float(np.median(gap[midline])) / 2, 0.0])
+    si_mm = (float(si.min()), float(si.max()))
+    local = frame.to_local(points)
+    front = local[:, 1] >= _terms(np.clip(local[:, 0], left, right), np.clip(local[:, 2], *si_mm)) @ wall
+    if not front.any():
+        return None
+    body = local[front].mean(axis=0)
+    body[0] = _midline(bone, depth)
+    outline = _outline(exit_mm, run > 0, wall, (left, right), si_mm)
+    return Canal(centre, frame.to_world(body), frame, wall, (left, right), si_mm, outline)
+
+
+def _midline(bone: NDArray[np.bool_], depth_mm: float) -> float:
+    """Return LR of the body's middle: half way between its sides where neither pedicles nor transverse processes reach."""
+    rows = bone[:, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM, :]
+    middle = int(np.argmin(np.abs(LR_MM)))
+    left, right = (np.cumprod(half, axis=0).sum(axis=0) for half in (rows[middle::-1], rows[middle:]))
+    wide = left + right >= 0.7 * np.percentile(left + right, 95)
+    return float(np.median((right - left)[wide])) / 2
+
+
+def _outline(
+    exit_mm: NDArray[np.float64], inside: NDArray[np.bool_], wall: NDArray[np.float64], lr_mm: tuple[float, float], si_mm: tuple[float, float]
+) -> NDArray[np.float64]:
+    """How far back the body reaches at each LR_MM beside the canal: the median over the rows where no pedicle hides it."""
+    lr, si = np.meshgrid(LR_MM, SI_MM, indexing="ij")
+    in_sight = inside & (exit_mm >= _terms(np.clip(lr, *lr_mm), np.clip(si, *si_mm)) @ wall)
+    reach = np.full(len(LR_MM), AP_MM[0])
+    for n in range(len(LR_MM)):
+        if in_sight[n].sum() >= MIN_ROWS:
+            reach[n] = np.median(exit_mm[n, in_sight[n]])
+    return reach
+
+
+def _between_pedicles(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float] | None:
+    """Return the canal's left and right edge in the rows where a pedicle stands on either side of it, median over these rows."""
+    behind = (AP_MM < depth_mm - 2.0) & (AP_MM > depth_mm - 6.0)
+    across = bone[:, behind, :].mean(axis=1) > 0.5  # (lr, si), just behind the wall
+    middle = int(np.argmin(np.abs(LR_MM)))
+    left, right = across[middle::-1], across[middle:]
+    rows = left.any(axis=0) & right.any(axis=0) & ~across[middle]
+    if rows.sum() < 3:
+        return None
+    return -float(np.median(left.argmax(axis=0)[rows])), float(np.median(right.argmax(axis=0)[rows]))
+
+
+def _terms(lr: NDArray[np.float64], si: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.ones_like(lr), lr, si, lr**2, si**2, lr * si], axis=-1)
+
+
+def _robust_fit(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares reweighted by Cauchy's rule at twice the median deviation."""
+    weight: NDArray[np.float64] = np.ones(len(values))
+    fitted: NDArray[np.float64] = np.zeros(terms.shape[1])
+    for _ in range(8):
+        fitted = np.asarray(np.linalg.lstsq(terms * weight[:, None], values * weight, rcond=None)[0], dtype=np.float64)
+        off = np.abs(values - terms @ fitted)
+        weight = 1.0 / np.sqrt(1.0 + (off / (2.0 * (1.48 * np.median(off) + 0.3))) ** 2)
+    return fitted
