@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell git ls-files 'shapekit/*.py' 'shapekit/**/*.py' pyproject.toml 2>/dev/null)
 
 .PHONY: demo test lint wheel-check clean
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(demo)
 app.command()(score)
 app.command()(schemes)
 app.command()(doctor)

@@ -92,24 +92,28 @@ def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:
         for note in result.notes:
             sys.stderr.write(f"{result.name}: {note}\n")
     if not quiet and (verbose or sys.stdout.isatty()):
-        _show(result)
+        show(result)
     if any(vertebra.status == "ok" for vertebra in result):
         return 0
     why = ", ".join(f"{vertebra.level} {vertebra.status}" for vertebra in result)
     return complain(f"no vertebra of {result.name} could be scored ({why}); its scores.csv says why.", code=1)
 
 
-def _show(result: SpineScore) -> None:
+def show(result: SpineScore, *, title: str = "", extra: tuple[str, dict[str, str]] | None = None) -> None:
+    """Print a table of scores, with one more column by level where ``extra`` is given."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("level", "score", "relative loss", "neighbours", "status", title=Text(result.name), title_justify="left")
+    table = Table("level", "score", "relative loss", "neighbours", title=Text(title or result.name), title_justify="left")
+    if extra:
+        table.add_column(extra[0])
+    table.add_column("status")
     for vertebra in result:
         row = vertebra.measures
         numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status == "ok" else ("", "")
-        status = row.status if not row.reason else f"{row.status}: {row.reason}"
-        table.add_row(row.level, *numbers, row.neighbours_used, Text(status))
+        known = (extra[1].get(row.level, ""),) if extra else ()
+        table.add_row(row.level, *numbers, row.neighbours_used, *known, Text(f"{row.status}: {row.reason}" if row.reason else row.status))
     Console().print(table)
 
 

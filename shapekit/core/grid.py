@@ -85,6 +85,36 @@ class Grid:
         i, j, k = (np.arange(side, dtype=np.float64)[:, None] * self.affine[:3, axis] for axis, side in enumerate(self.shape))
         return i[:, None, None] + j[None, :, None] + k[None, None, :] + self.affine[:3, 3]
 
+    def sample(self, array: NDArray[np.float32], points: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Interpolate an array at points in patient space, trilinear; beyond the grid the nearest value on its edge counts.
+
+        Parameters
+        ----------
+        array : (*shape) float32
+        points : (..., 3) float, mm, RAS
+
+        Returns
+        -------
+        values : (...) float32
+        beyond_mm : (...) float32
+            How far each point lies outside the grid, 0 inside.
+        """
+        import torch
+
+        index = self.to_index(points)
+        last = np.array(self.shape) - 1.0
+        inside = np.clip(index, 0.0, last)
+        # grid_sample wants coordinates in [-1, 1], the last array axis first
+        scaled = (2.0 * inside / np.maximum(last, 1.0) - 1.0)[..., ::-1].astype(np.float32)
+        field = torch.from_numpy(np.ascontiguousarray(array))[None, None]
+        where = torch.from_numpy(scaled.reshape(1, -1, 1, 1, 3))
+        sampled = torch.nn.functional.grid_sample(field, where, mode="bilinear", padding_mode="border", align_corners=True)
+        values = sampled.numpy().reshape(index.shape[:-1])
+        away = index - inside
+        if not away.any():
+            return values, np.zeros_like(values)
+        return values, np.linalg.norm(away @ self.affine[:3, :3].T, axis=-1).astype(np.float32)
+
     def is_close(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Tell whether two grids have the same voxels: equal shapes, corners within ``tolerance_mm``."""
         if self.shape != other.shape:

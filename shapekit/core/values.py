@@ -118,18 +118,8 @@ class Sdf:
         -------
         (...) float32, mm
         """
-        import torch
-
-        index = self.grid.to_index(points)
-        last = np.array(self.grid.shape) - 1.0
-        inside = np.clip(index, 0.0, last)
-        # grid_sample wants coordinates in [-1, 1], the last array axis first
-        scaled = (2.0 * inside / np.maximum(last, 1.0) - 1.0)[..., ::-1].astype(np.float32)
-        field = torch.from_numpy(np.ascontiguousarray(self.values))[None, None]
-        where = torch.from_numpy(scaled.reshape(1, -1, 1, 1, 3))
-        sampled = torch.nn.functional.grid_sample(field, where, mode="bilinear", padding_mode="border", align_corners=True)
-        beyond = np.linalg.norm((index - inside) @ self.grid.affine[:3, :3].T, axis=-1)
-        return np.asarray(sampled.numpy().reshape(index.shape[:-1]) + beyond, dtype=np.float32)
+        values, beyond_mm = self.grid.sample(self.values, points)
+        return values + beyond_mm
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,19 +61,21 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
     middle = points.mean(axis=0)
     spread = np.concatenate([np.full(3, np.radians(TILT_SD_DEG)), np.array(SHIFT_SD_MM)])
 
-    def moved(step: Float) -> Float:
-        turned = (points - middle) @ Rotation.from_rotvec(step[:3]).as_matrix().T
-        return np.asarray(turned + middle + step[3:])
-
-    def residuals(step: Float) -> Float:
-        gap = actual.sample(frame.to_world(moved(step))).astype(np.float64)
+    def misfits(steps: Float) -> Float:  # (k, 6) -> (k, n + 6): all steps in one look-up
+        turns = Rotation.from_rotvec(steps[:, :3]).as_matrix()
+        moved = (points - middle) @ turns.transpose(0, 2, 1) + (middle + steps[:, None, 3:])
+        gap = actual.sample(frame.to_world(moved)).astype(np.float64)
         missing = gap / np.sqrt(1.0 + (gap / LOSS_MM) ** 2)
         beyond = gap / (1.0 + (gap / EXCESS_MM) ** 2) ** 0.25
-        return np.concatenate([scale * np.where(gap > 0, missing, beyond), step / spread])
+        return np.concatenate([scale * np.where(gap > 0, missing, beyond), steps / spread], axis=1)
+
+    def residuals(step: Float) -> Float:
+        return np.asarray(misfits(step[None])[0])
 
     def slopes(step: Float) -> Float:  # central differences: steps well above the field's float32 rounding
         probes = PROBE * np.diag(spread)
-        return np.stack([(residuals(step + probe) - residuals(step - probe)) / (2.0 * probe.sum()) for probe in probes], axis=1)
+        around = misfits(np.concatenate([step + probes, step - probes]))
+        return np.asarray((around[:6] - around[6:]).T / (2.0 * PROBE * spread))
 
     starts = [np.array([0.0, 0.0, 0.0, 0.0, 0.0, shift]) for shift in _plate_shifts(points, actual, frame)]
     ends = [least_squares(residuals, start, jac=slopes, method="lm", x_scale=spread, ftol=1e-8, xtol=1e-8) for start in starts]

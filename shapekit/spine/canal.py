@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
@@ -17,6 +16,7 @@ MIN_GAP_MM = 7.0
 """Narrowest gap behind a body that passes for the canal (a normal one measures 12-20 mm)."""
 MIN_COLUMNS = 10
 MIN_ROWS = 4
+ROUNDS = 3
 MIN_OFFSET_MM = 1.0
 """A mask whose middle is as near as this to its body's has no arch."""
 MIDLINE_MM = 5.0
@@ -100,7 +100,7 @@ def find_canal(
     ahead = np.asarray(centre_mm) - points.mean(axis=0) if anterior is None else anterior
     found: Canal | None = None
     middle = np.asarray(centre_mm, dtype=np.float64)
-    for _ in range(3):
+    for _ in range(ROUNDS if anterior is None else ROUNDS - 1):
         if anterior is None and np.linalg.norm(ahead - up * (ahead @ up)) < MIN_OFFSET_MM:
             return None
         frame = Frame.from_directions(middle, up, ahead)
@@ -114,8 +114,7 @@ def find_canal(
 
 def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> Canal | None:
     lattice = frame.to_world(np.stack(np.meshgrid(LR_MM, AP_MM, SI_MM, indexing="ij"), axis=-1))
-    index = np.moveaxis(grid.to_index(lattice), -1, 0)
-    bone = ndimage.map_coordinates(mask.astype(np.float32), index, order=1) > 0.5
+    bone = grid.sample(mask.astype(np.float32), lattice)[0] > 0.5
     back = bone[:, int(np.argmin(np.abs(AP_MM))) :: -1, :]  # from the body's middle backward
     run = np.cumprod(back, axis=1).sum(axis=1)
     behind = back & (np.arange(back.shape[1])[None, :, None] >= run[:, None, :])
