@@ -8,10 +8,10 @@ from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shapekit.core.grid import Grid  # noqa: E402
-from shapekit.mesh import mesh_from_sdf, volume_mm3  # noqa: E402
-from shapekit.sdf import sdf_from_mask  # noqa: E402
-from tests.factories import ellipsoid_distance  # noqa: E402
+from shapekit.core.grid import Grid
+from shapekit.mesh import mesh_from_sdf, volume_mm3
+from shapekit.sdf import sdf_from_mask
+from tests.factories import ellipsoid_distance
 
 SPACINGS = ((1.0, 1.0, 1.0), (0.8, 0.8, 2.5), (1.0, 1.0, 3.0), (0.4, 0.4, 1.0))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from shapekit.core.checks import check_choice
 from shapekit.core.frame import Frame
-from shapekit.core.levels import Level
+from shapekit.core.levels import Level, typical_gap
 from shapekit.core.values import Body, Expected, LabelMap, Measures, MeshSet, Sdf
 from shapekit.mesh import surface_distance
 from shapekit.predictors import PREDICTORS, Context, Predictor, contexts_along, place, placed
@@ -96,8 +96,10 @@ def measure(
     numbers = score_patches([s.expected.sdf for s in scored if s.expected], [s.actual for s in scored if s.actual], preset=preset, device=device)
     for n, row in zip(targets, numbers, strict=True):
         scored[n] = replace(scored[n], measures=replace(scored[n].measures, **row))  # type: ignore[arg-type]
-    scored += [Scored(_missing_row(spine, level, reason)) for level, reason in missing.items()]
-    return sorted(scored, key=lambda s: Level(s.measures.level).rank) if missing else scored, notes
+    for level, reason in missing.items():  # by level among those that follow the spine
+        below = (n for n, one in enumerate(scored) if level < Level(one.measures.level))
+        scored.insert(next(below, len(scored)), Scored(_missing_row(spine, level, reason)))
+    return scored, notes
 
 
 def _hush(stage: str) -> None:
@@ -118,8 +120,8 @@ def _row(body: Body, context: Context) -> Measures:
 
 def _missing_row(spine: LabelMap | MeshSet, level: Level, reason: str) -> Measures:
     labels = {known: label for label, known in spine.levels.items()} if isinstance(spine, LabelMap) else {}
-    label = labels.get(level, 0)
-    return Measures(level=str(level), label=label, status="no_body", reason=reason, shapekit_version=__version__)
+    status = "outside_levels" if level.is_cervical else "no_body"
+    return Measures(level=str(level), label=labels.get(level, 0), status=status, reason=reason, shapekit_version=__version__)
 
 
 def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor) -> Scored:
@@ -133,6 +135,7 @@ def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor) 
     notes = [target.measures.reason] if target.measures.reason else []
     if len(used) == 1:
         notes.append(f"expected from one side only ({used[0]})")
+    notes += [f"{level} is {gap} levels away" for level in used if (gap := abs(typical_gap(level, target.body.level))) > 1]
     if nears_edge(actual) or nears_edge(expected.sdf):
         notes.append("comes nearer than 4 mm to the edge of its patch")
     row = replace(

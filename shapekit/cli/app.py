@@ -8,6 +8,7 @@ import typer
 
 from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
+from shapekit.cli.phantom import phantom
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(score)
+app.command()(phantom)
 app.command()(schemes)
 app.command()(doctor)
 

@@ -24,9 +24,7 @@ def test_the_cut_agrees_with_the_sub_region_labels_of_tptbox():
 
 
 def test_sub_region_labels_are_taken_where_they_are_given():
-    spine = sk.load(
-        real_file("tptbox/sub-ct_seg-vert_label-22_msk.nii.gz"), body_mask=real_file("tptbox/sub-ct_seg-subreg_label-22_msk.nii.gz")
-    )
+    spine = sk.load(real_file("tptbox/sub-ct_seg-vert_label-22_msk.nii.gz"), body_mask=real_file("tptbox/sub-ct_seg-subreg_label-22_msk.nii.gz"))
     bodies, _, _ = extract_bodies(spine)
     sources = {str(body.level): body.source for body in bodies}
     assert sources["L3"] == "subregions"

@@ -1,0 +1,44 @@
+"""``shapekit phantom``: synthetic patients as masks, with their truth."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def phantom(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the cohort.", metavar="DIR")],
+    count: Annotated[int, typer.Option("--number", "-n", help="Patients.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    labels: Annotated[str, typer.Option(help="verse, totalsegmentator or spineps.")] = "verse",
+    acquisition: Annotated[str, typer.Option(help="plain (1 mm, whole spines) or varied (slices, oblique, cut fields of view).")] = "plain",
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> int:
+    """Draw synthetic patients and write their masks, heights, fractures and frames as a BIDS-like tree."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from shapekit.cli.app import complain
+    from shapekit.core.checks import ShapekitError
+    from shapekit.datasets import write_cohort
+
+    columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("patients", total=count)
+        try:
+            write_cohort(
+                output,
+                count,
+                seed=seed,
+                labels=labels,
+                acquisition=acquisition,
+                workers=workers,
+                progress=lambda done: bar.update(task, completed=done),
+            )
+        except ShapekitError as error:
+            return complain(str(error))
+    return 0

@@ -1,0 +1,275 @@
+"""Draw the bodies of a spine, correlated down the column, and stack them into a curved column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from shapekit.core.frame import Frame
+from shapekit.core.levels import Level
+from shapekit.phantom.body import HARMONICS, LIP_INFERIOR, LIP_SUPERIOR, RIM_INFERIOR, RIM_SUPERIOR, WAIST, BodyShape, Plate, outline_series
+from shapekit.phantom.reference import FEMALE_RATIO, HEIGHT_SCALE, LEVELS, SIZE_SD, level_references, size_factor
+
+Float = NDArray[np.float64]
+
+SPACING_WEIGHT = 0.65
+"""Discs: how far the mean is moved from the published height towards what the spacing of 2,116 CTs leaves between the bodies."""
+DISC_ADJACENT = 0.68
+LUMBAR_SHARES_DEG = {Level.L1: 5.6, Level.L2: 7.7, Level.L3: 11.2, Level.L4: 14.2}
+"""Standing lordosis of the segment below each level."""
+RECUMBENT_LORDOSIS = (0.70, 0.22)
+"""Recumbent over standing lordosis, mean and SD (36.8 ± 13.2° over 52.1°)."""
+RECUMBENT_KYPHOSIS_DEG = (39.0, 8.0)
+"""T1-T12; standing 43.7 ± 9.0°; what lying down takes away is assumed."""
+
+
+def draw_bodies(levels: Sequence[Level], *, sex: str, degeneration: float, generator: Generator) -> dict[Level, BodyShape]:
+    """Draw the healthy bodies of one person.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        From the head downward.
+    sex : str
+        ``"F"`` or ``"M"``.
+    degeneration : float
+        Mean size of the osteophytic lips, mm.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    dict of Level to BodyShape
+    """
+    normal = np.clip(size_factor() @ generator.standard_normal(4 * len(LEVELS)), -3.0, 3.0).reshape(4, len(LEVELS))
+    extra = generator.standard_normal((2, 4))
+    traits = _along(generator, 8, len(LEVELS), 0.75)  # widest line, front power, back power, concavity, sag, its share, waist, rim
+    wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), 0.75).reshape(3, 2 * HARMONICS, len(LEVELS))
+    bodies = {}
+    for level in levels:
+        index = _index(level)
+        size = normal[:, index]
+        if level in (Level.T13, Level.L6):
+            size = 0.85 * size + 0.5 * extra[0 if level is Level.T13 else 1]
+        bodies[level] = _draw_body(level, sex, size, traits[:, index], wobble[:, :, index], degeneration, generator)
+    return bodies
+
+
+def _index(level: Level) -> int:
+    return LEVELS.index({Level.T13: Level.T12, Level.L6: Level.L5}.get(level, level))
+
+
+def _along(generator: Generator, rows: int, columns: int, neighbour: float) -> Float:
+    """Rows of unit normals whose neighbours down the column correlate, (rows, columns)."""
+    values = generator.standard_normal((rows, columns))
+    for n in range(1, columns):
+        values[:, n] = neighbour * values[:, n - 1] + np.sqrt(1 - neighbour**2) * values[:, n]
+    return values
+
+
+def _sex_factor(name: str, sex: str) -> float:
+    return 2.0 * (FEMALE_RATIO[name] if sex == "F" else 1.0) / (1.0 + FEMALE_RATIO[name])
+
+
+def _draw_body(level: Level, sex: str, size: Float, traits: Float, wobble: Float, degeneration: float, generator: Generator) -> BodyShape:
+    row = level_references()[level]
+    lumbar = np.clip((_index(level) - 8) / 5.0, 0.0, 1.0)  # 0 up to T9, 1 from L2
+    ha, hp = (
+        HEIGHT_SCALE * mean * _sex_factor(name, sex) * (1.0 + 0.985 * sd / mean * z)
+        for name, mean, sd, z in (("ha", row.ha_mm, row.ha_sd, size[0]), ("hp", row.hp_mm, row.hp_sd, size[1]))
+    )
+    width, depth = (_sex_factor(name, sex) * (1.0 + SIZE_SD[name] * z) for name, z in (("width", size[2]), ("depth", size[3])))
+    usual_sag = HEIGHT_SCALE * ((row.ha_mm + row.hp_mm) / 2 - row.hm_mm)
+    sag = max(usual_sag + (0.35 + 0.3 * lumbar) * traits[4], 0.25)
+    outline = np.zeros((6, 2 * HARMONICS + 1))
+    for n, (rim, w, d) in enumerate(
+        ((RIM_SUPERIOR, row.width_superior_mm, row.depth_superior_mm), (RIM_INFERIOR, row.width_inferior_mm, row.depth_inferior_mm))
+    ):
+        jitter = 1.0 + 0.015 * generator.standard_normal(2)
+        outline[rim] = outline_series(
+            w * width * jitter[0],
+            d * depth * jitter[1],
+            widest=0.14 - 0.08 * lumbar + 0.025 * traits[0],
+            front_power=float(np.clip(1.9 + 0.3 * lumbar + 0.12 * traits[1], 1.6, 2.8)),
+            back_power=float(np.clip(2.4 + 0.2 * lumbar + 0.2 * traits[2], 1.9, 3.2)),
+            concavity_mm=(row.posterior_concavity_mm + 0.5 * traits[3]) * depth,
+        )
+        outline[rim, 1:] += _wobble_series(0.8 * wobble[0] + 0.6 * wobble[n + 1]) * outline[rim, 0]
+    side = (0.040 + 0.026 * lumbar + 0.012 * traits[6]) * row.width_superior_mm * width
+    outline[WAIST] = _waist(max(side, 0.3), *(0.9 + 0.5 * lumbar + generator.normal(0.0, 0.35, 2)).clip(0.2, 2.4))
+    for lip in (LIP_SUPERIOR, LIP_INFERIOR):
+        outline[lip] = _lip(degeneration, generator)
+    half_width = 0.25 * (row.width_superior_mm + row.width_inferior_mm) * width
+    half_depth = 0.25 * (row.depth_superior_mm + row.depth_inferior_mm) * depth
+    share = float(np.clip(0.62 + 0.13 * traits[5], 0.2, 0.9))
+    rim_mm = float(np.clip(1.9 + 0.6 * lumbar + 0.3 * traits[7], 1.2, 3.2))
+    plates = [
+        Plate(
+            np.array([0.0, generator.normal(0.0, 0.2), 0.0, *generator.normal(0.0, 0.15, 3)]),
+            np.array([portion * sag, 0.92, -0.35 + 0.25 * generator.standard_normal()]),
+            _plate_detail(0.04 + 0.05 * lumbar, generator),
+        )
+        for portion in (1.0 - share, share)
+    ]
+    body = BodyShape(outline, plates[0], plates[1], half_width, half_depth, rim_mm)
+    return _with_heights(body, ha, (ha + hp) / 2 - sag, hp, share)
+
+
+def _wobble_series(normals: Float) -> Float:
+    """A person's own departures from the mean outline, as shares of its radius: symmetric terms vary twice as much as the others."""
+    order = np.tile(np.arange(1, HARMONICS + 1), 2)
+    sine = np.repeat([False, True], HARMONICS)
+    symmetric = sine == (order % 2 == 1)
+    strength = np.where(order < 2, 0.004, 0.022 / order**1.2) * np.where(symmetric, 1.0, 0.5)
+    return np.asarray(normals * strength)
+
+
+def _waist(side: float, front: float, back: float) -> Float:
+    """How far the wall is drawn in at mid-height: laterally, in front and behind, mm."""
+    series = np.zeros(2 * HARMONICS + 1)
+    series[0], series[2] = -(side + front) / 2, -(side - front) / 2
+    return series + bump_series(-np.pi / 2, 0.45, front - back)
+
+
+def bump_series(angle: float, width: float, height_mm: float) -> Float:
+    """Fourier coefficients of a bump of the wall about a polar angle (rad, π/2 = anterior) with a Gaussian width (rad)."""
+    order = np.arange(1, HARMONICS + 1)
+    weight = np.exp(-0.5 * (order * width) ** 2)
+    scale = height_mm / (1.0 + 2.0 * weight.sum())
+    return scale * np.concatenate([[1.0], 2.0 * weight * np.cos(order * angle), 2.0 * weight * np.sin(order * angle)])
+
+
+def _lip(degeneration: float, generator: Generator) -> Float:
+    """Osteophytes: mostly anterolateral, 0-4 mm."""
+    sides = np.pi / 2 + generator.choice([-1.0, 1.0]) * generator.normal(0.8, 0.35)
+    size = min(float(generator.exponential(max(degeneration, 1e-9))), 4.0)
+    return bump_series(float(sides), float(generator.uniform(0.35, 0.7)), size)
+
+
+def _plate_detail(schmorl: float, generator: Generator) -> Float:
+    """Two shallow unevennesses, and now and then a Schmorl's node, (n, 5)."""
+    dents = [[generator.normal(0.0, 0.22), *generator.uniform(-0.5, 0.5, 2), *generator.uniform(0.3, 0.5, 2)] for _ in range(2)]
+    node = [generator.uniform(1.0, 3.5), generator.uniform(-0.4, 0.4), generator.uniform(-0.5, 0.2), *generator.uniform(0.14, 0.24, 2)]
+    if generator.random() < schmorl:
+        dents.append(node)
+    return np.array(dents)
+
+
+def _with_heights(body: BodyShape, ha: float, hm: float, hp: float, share: float) -> BodyShape:
+    """Return the body whose Ha, Hm, Hp are the wanted ones: its plates' offset, slope and dishes are adjusted."""
+    plates = [body.superior, body.inferior]
+    offset, slope = (ha + hp) / 4, (ha - hp) / 4
+    depth = np.array([plates[0].dish[0], plates[1].dish[0]])
+    for _ in range(6):
+        adjusted = [
+            Plate(plate.plane + np.array([offset, 0, slope, 0, 0, 0]), np.array([d, *plate.dish[1:]]), plate.dents)
+            for plate, d in zip(plates, depth, strict=True)
+        ]
+        body = BodyShape(body.outline, adjusted[0], adjusted[1], body.half_width_mm, body.half_depth_mm, body.rim_mm)
+        got = body.heights_mm()
+        front, middle, back = ha - got[0], hm - got[1], hp - got[2]
+        offset, slope = offset + (front + back) / 4, slope + (front - back) / 4 / 0.8
+        depth = depth - np.array([1 - share, share]) * (middle - (front + back) / 2)
+    return body
+
+
+def draw_gaps(levels: Sequence[Level], bodies: Mapping[Level, BodyShape], *, generator: Generator) -> tuple[Float, Float]:
+    """Draw the discs between healthy bodies: height in the middle (n − 1,) mm, and turns (n − 1, 3) degrees.
+
+    The turns carry the upper vertebra on the lower: forward (kyphosis positive), to the right, and about the vertical towards the left.
+    """
+    rows = level_references()
+    n = len(levels) - 1
+    normal = _along(generator, 1, n, DISC_ADJACENT)[0] if n else np.zeros(0)
+    heights, turns = np.zeros(n), np.zeros((n, 3))
+    wedges = {level: _wedge_deg(bodies[level]) for level in levels}
+    lordosis = float(generator.normal(*RECUMBENT_LORDOSIS))
+    kyphosis = float(generator.normal(*RECUMBENT_KYPHOSIS_DEG))
+    thoracic = [level for level in levels if level.region == "T"]
+    between = (kyphosis * (len(thoracic) / 12.0) - sum(wedges[level] for level in thoracic)) / max(len(thoracic) - 1, 1)
+    curve = _along(generator, 2, n + 1, 0.85)
+    for k in range(n):
+        upper, lower = levels[k], levels[k + 1]
+        row = rows[upper]
+        centre = HEIGHT_SCALE * (row.ha_mm + row.hp_mm + rows[lower].ha_mm + rows[lower].hp_mm) / 4
+        mean = row.disc_below_mm
+        if np.isfinite(row.spacing_below_mm):
+            mean += SPACING_WEIGHT * (row.spacing_below_mm - centre - mean)
+        heights[k] = max(mean * (1.0 + 0.17 * normal[k]), 1.2)
+        if upper in LUMBAR_SHARES_DEG:
+            segment = -LUMBAR_SHARES_DEG[upper] * lordosis
+            turns[k, 0] = segment - (wedges[upper] + wedges[lower]) / 2 + generator.normal(0.0, 1.5)
+        elif upper.region == "T" and lower.region == "T":
+            turns[k, 0] = between + generator.normal(0.0, 1.0)
+        else:
+            turns[k, 0] = generator.normal(-2.0, 1.5)
+        # no disc closes on one side
+        limit = np.degrees(np.arctan(0.75 * heights[k] / (bodies[lower].half_depth_mm * 0.9)))
+        turns[k, 0] = np.clip(turns[k, 0], -2.2 * limit, limit)
+        turns[k, 1:] = np.array([0.9, 0.8]) * curve[:, k] + generator.normal(0.0, 0.6, 2)
+    return heights, turns
+
+
+def _wedge_deg(body: BodyShape) -> float:
+    ha, _, hp = body.heights_mm()
+    back, front = body.depth_span_mm()
+    return float(np.degrees(np.arctan((hp - ha) / (0.8 * (front - back)))))
+
+
+def _turn(forward: float, right: float, left: float) -> Float:
+    """Rotation by angles in radians: lean forward, lean to the right, turn the front towards the left."""
+    cx, sx, cy, sy, cz, sz = (f(a) for a in (-forward, right, left) for f in (np.cos, np.sin))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1.0]])
+    return np.asarray(about_z @ about_x @ about_y)
+
+
+def _onto(normal: Float) -> Float:
+    """Rotation that takes SI to a plane's upward normal."""
+    up = normal * np.sign(normal[2])
+    return _turn(float(np.arctan2(up[1], up[2])), 0.0, 0.0) @ _turn(0.0, float(np.arcsin(np.clip(up[0], -1, 1))), 0.0)
+
+
+def stack(bodies: Sequence[BodyShape], heights_mm: Float, turns_deg: Float) -> list[Frame]:
+    """Pile bodies on one another from the lowest upward, each on the planes of the rims it meets.
+
+    What a fracture takes from a rim therefore tilts and lowers everything above it.
+
+    Parameters
+    ----------
+    bodies : sequence of BodyShape
+        From the head downward, as they are (fractured ones fractured).
+    heights_mm, turns_deg : (n − 1,), (n − 1, 3) float
+        As :func:`draw_gaps` gives them.
+
+    Returns
+    -------
+    list of Frame
+        One a body: the origin and the axes its shape is described in. The column stands with its ends above one another.
+    """
+    axes, origin = [np.eye(3)], [np.zeros(3)]
+    for upper, lower, gap, turn in zip(bodies[-2::-1], bodies[:0:-1], heights_mm[::-1], turns_deg[::-1], strict=True):
+        (seat, seat_normal), _ = lower.plate_planes()
+        _, (foot, foot_normal) = upper.plate_planes()
+        plane = axes[-1] @ _onto(seat_normal)
+        turned = plane @ _turn(*np.radians(turn))
+        up = plane[:, 2] + turned[:, 2]
+        standing = turned @ _onto(-foot_normal).T
+        place = origin[-1] + axes[-1] @ seat + gap * up / np.linalg.norm(up)
+        axes.append(standing)
+        origin.append(place - standing @ foot)
+    chord = origin[-1] - origin[0]
+    if len(bodies) > 1:
+        upright = _turn(float(np.arctan2(chord[1], chord[2])), 0.0, 0.0) @ _turn(0.0, float(np.arctan2(chord[0], np.hypot(*chord[1:]))), 0.0)
+    else:
+        upright = np.eye(3)
+    rigid = [Frame(upright.T @ o, _orthonormal(upright.T @ a)) for o, a in zip(origin, axes, strict=True)]
+    return rigid[::-1]
+
+
+def _orthonormal(axes: Float) -> Float:
+    left, _, right = np.linalg.svd(axes)
+    return np.asarray(left @ right)
