@@ -33,4 +33,4 @@ wheel-check: $(VENV)/installed
 	CC=/bin/false CXX=/bin/false PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps -w out/wheel .
 	$(PYTHON) -m venv out/wheel/venv
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt out/wheel/venv/bin/python -m pip install --quiet out/wheel/*.whl
-	cd out/wheel && venv/bin/shapekit doctor && venv/bin/shapekit demo -o results
+	cd out/wheel && venv/bin/shapekit doctor && venv/bin/shapekit demo -q -o results && venv/bin/shapekit score $(CURDIR)/data/demo/demo_spine.nii.gz -o again && cmp results/demo_spine/scores.csv again/demo_spine/scores.csv

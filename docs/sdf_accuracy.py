@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shapekit.core.grid import Grid
 from shapekit.mesh import mesh_from_sdf, volume_mm3
-from shapekit.sdf import sdf_from_mask
+from shapekit.sdf import refine_sdf, sdf_from_mask
 from tests.factories import ellipsoid_distance
 
 SPACINGS = ((1.0, 1.0, 1.0), (0.8, 0.8, 2.5), (1.0, 1.0, 3.0), (0.4, 0.4, 1.0))
@@ -28,7 +28,7 @@ def measure(spacing, generator):
     sdf = sdf_from_mask(inside, grid)
     truth = ellipsoid_distance(points.reshape(-1, 3), semi_axes).reshape(grid.shape)
     error = (sdf.values - truth)[np.abs(truth) < 3] / max(spacing)
-    volume = volume_mm3(mesh_from_sdf(sdf)) / (4 / 3 * np.pi * semi_axes.prod()) - 1
+    volume = volume_mm3(mesh_from_sdf(refine_sdf(sdf))) / (4 / 3 * np.pi * semi_axes.prod()) - 1
     return np.sqrt((error**2).mean()), error.mean(), volume
 
 

@@ -131,7 +131,7 @@ class Body:
     level, label
         Anatomical level and the value it had in the label map.
     sdf : Sdf
-        Native-resolution signed distance of the body, on a crop with a margin.
+        Signed distance of the body, on a crop of the scan with a margin; at the scan's resolution or a whole fraction of it.
     centre_mm : (3,) float, mm, RAS
         Centre of the body's volume.
     volume_mm3 : float

@@ -14,7 +14,7 @@ from shapekit.core.grid import Grid
 from shapekit.core.labels import LabelSummary, summarise_labels
 from shapekit.core.levels import Level
 from shapekit.core.values import Body, LabelMap, MeshSet
-from shapekit.sdf import sdf_from_mask, sdf_from_mesh
+from shapekit.sdf import refine_sdf, sdf_from_mask, sdf_from_mesh
 from shapekit.spine.canal import Canal, find_canal
 from shapekit.spine.curve import order_along_spine, steady_anterior, superior_directions
 
@@ -179,7 +179,7 @@ def _body(vertebra: _Vertebra, canal: Canal | None, *, marked: bool, as_labelled
     body = Body(
         level=vertebra.level,
         label=vertebra.label,
-        sdf=sdf_from_mask(*_trim(mask, vertebra.grid)),
+        sdf=refine_sdf(sdf_from_mask(*_trim(mask, vertebra.grid))),
         centre_mm=_centroid(mask, vertebra.grid),
         volume_mm3=volume,
         source=source,
