@@ -9,6 +9,9 @@ from shapekit.core.values import LabelMap, Sdf
 
 OBLIQUE = Rotation.from_rotvec((0.31, -0.22, 0.4)).as_matrix()
 
+LEANING = Rotation.from_rotvec((0.25, -0.15, 0.0)).as_matrix()
+"""Forward and sideways, but hardly turned: bodies without an arch have only the patient's axes to say where anterior is."""
+
 
 def oblique_grid(shape=(37, 52, 41), spacing_mm=(0.7, 1.3, 2.9)):
     """The usual fixture: a grid with three different sides, three spacings and no axis along the patient's."""
@@ -47,7 +50,7 @@ BODIES = {Level.L2: (20.0, 15.0, 12.5), Level.L3: (21.0, 15.5, 13.0), Level.L4: 
 """Half width, half depth, half height of lumbar bodies, mm."""
 
 
-def body_spine(spacing_mm=(1.1, 0.9, 1.6), *, crushed=None, keep=1.0, axes=OBLIQUE, levels=tuple(BODIES)):
+def body_spine(spacing_mm=(1.1, 0.9, 1.6), *, crushed=None, keep=1.0, axes=LEANING, levels=tuple(BODIES)):
     """Body-only lumbar spine (VerSe values) on an oblique anisotropic grid; ``crushed`` loses the top of its height down to ``keep``.
 
     Returns the LabelMap and, by level, the true volume in mm³.

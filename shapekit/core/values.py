@@ -68,6 +68,8 @@ class LabelMap:
             raise InputError(f"array has dtype {self.array.dtype}, but a label map holds unsigned integers.")
         if self.body_mask is not None:
             check_array("body_mask", self.body_mask, shape=self.grid.shape)
+            if self.body_mask.dtype != np.bool_:
+                raise InputError(f"body_mask has dtype {self.body_mask.dtype}, but must be boolean.")
         if len(set(self.levels.values())) != len(self.levels):
             raise InputError("two label values of one map stand for the same level.")
 
@@ -84,7 +86,8 @@ class Mesh:
         check_array("vertices", vertices, shape=(None, 3), finite=True)
         check_array("faces", faces, shape=(None, 3))
         if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
-            raise InputError(f"faces name vertex {int(faces.max())}, but there are {len(vertices)} vertices.")
+            wrong = int(faces.min() if faces.min() < 0 else faces.max())
+            raise InputError(f"faces name vertex {wrong}, but there are {len(vertices)} vertices.")
         object.__setattr__(self, "vertices", vertices)
         object.__setattr__(self, "faces", faces)
 
@@ -106,6 +109,8 @@ class Sdf:
 
     def __post_init__(self) -> None:
         check_array("values", self.values, shape=self.grid.shape)
+        if self.values.dtype != np.float32:
+            raise InputError(f"values has dtype {self.values.dtype}, but a signed distance holds float32.")
 
     def sample(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Signed distance at points in patient space, trilinear; beyond the grid, its edge's value plus the way back to it.

@@ -7,6 +7,9 @@ import numpy as np
 from shapekit.core.checks import InputError
 from shapekit.core.values import Mesh, Sdf
 
+TIE_MM = 1e-6
+"""Where a voxel that lies exactly on the surface is put: outside."""
+
 
 def mesh_from_sdf(sdf: Sdf) -> Mesh:
     """Zero level of a signed distance field by marching cubes (Lorensen & Cline 1987), in mm, RAS.
@@ -23,6 +26,7 @@ def mesh_from_sdf(sdf: Sdf) -> Mesh:
     if not (float(sdf.values.min()) < 0 < float(sdf.values.max())):
         raise InputError("the signed distance never changes sign; there is no surface to extract.")
     padded = np.pad(sdf.values, 1, constant_values=float(np.abs(sdf.values).max()))
+    padded[padded == 0] = TIE_MM  # a surface through voxel centres would lose triangles and with them be open
     # Lorensen's rule: scikit-image's default left holes on rough masks
     vertices, faces, _, _ = marching_cubes(padded, 0.0, method="lorensen", allow_degenerate=False)
     world = sdf.grid.to_world(vertices.astype(np.float64) - 1.0)

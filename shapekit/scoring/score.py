@@ -49,7 +49,7 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
     Raises
     ------
     InputError
-        If the two do not pair up, lie on different patches, or one is empty.
+        If the two do not pair up, lie on different patches, or one is empty; if patches differ in shape or spacing or have no cubic voxels.
     UsageError
         For an unknown preset.
     """
@@ -60,8 +60,10 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
         return []
     if not all(one.grid.is_close(other.grid) for one, other in zip(expected, actual, strict=True)):
         raise InputError("an expected and an actual shape lie on different patches; resample one of them first.")
+    shape, spacing = expected[0].grid.shape, float(expected[0].grid.spacing_mm[0])
+    if any(sdf.grid.shape != shape or np.abs(sdf.grid.spacing_mm - spacing).max() > 1e-3 * spacing for sdf in expected):
+        raise InputError("the patches differ in shape or spacing, or their voxels are not cubes; resample them onto one kind of patch first.")
     lengths = np.array([chord_lengths(sdf) for sdf in actual])
-    spacing = float(expected[0].grid.spacing_mm[0])
     count = len(expected)
     sigma = np.concatenate([lengths * SIGMA_SHARE, np.full((count, 1), np.inf)], axis=1)
 

@@ -12,7 +12,7 @@ from shapekit.spine.curve import steady_anterior, superior_directions
 
 
 def vertebra_frames(bodies: Sequence[Body]) -> list[Frame]:
-    """Frames of bodies in their order from the head downward.
+    """Give every body its anatomical frame.
 
     SI is the tangent of the line through the body centres, AP the direction from the canal to the body, steadied by the
     neighbours'; bodies without an arch take theirs, and without any arch the patient's anterior axis serves.
