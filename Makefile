@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint wheel-check clean
+.PHONY: demo test lint bench wheel-check clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'shapekit needs Python 3.11 or newer; set PYTHON=python3.11'"
@@ -23,6 +23,9 @@ lint: $(VENV)/installed
 
 test: lint
 	$(BIN)/pytest
+
+bench: $(VENV)/installed
+	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
 
 clean:
 	rm -rf $(VENV) build dist out

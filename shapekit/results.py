@@ -303,7 +303,13 @@ def score(
     >>> sk.score(spine)["L3"].score < 1
     True
     """
-    scored, notes = measure(spine, bodies=bodies, predictor=predictor, preset=preset, device=torch_device(device), progress=progress)
+    where = torch_device(device)
+    try:
+        scored, notes = measure(spine, bodies=bodies, predictor=predictor, preset=preset, device=where, progress=progress)
+    except InputError as error:
+        if str(error).startswith(spine.name):
+            raise
+        raise type(error)(f"{spine.name}: {error}") from error  # so that of many masks the right one is looked at
     grid = spine.grid if isinstance(spine, LabelMap) else _grid_around(spine)
     heard = (*spine.notes, *notes) if isinstance(spine, LabelMap) else notes
     options = {"bodies": bodies, "predictor": predictor, "preset": preset}

@@ -33,6 +33,9 @@ def ellipsoid_distance(points, semi_axes):
         outside = ((r * p / (middle[..., None] + squared)) ** 2).sum(axis=-1) > 1
         low, high = np.where(outside, middle, low), np.where(outside, high, middle)
     foot = squared * p / (((low + high) / 2)[..., None] + squared)
+    # on the middle plane the multiplier cannot be told from its limit: there the surface's own equation gives the foot's height
+    others = 1 - ((np.delete(foot, least, axis=-1) / np.delete(r, least)) ** 2).sum(axis=-1)
+    foot[..., least] = np.where(p[..., least] < 1e-6, r[least] * np.sqrt(np.maximum(others, 0)), foot[..., least])
     distance = np.linalg.norm(p - foot, axis=-1)
     return np.where(((p / r) ** 2).sum(axis=-1) < 1, -distance, distance)
 

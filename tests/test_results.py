@@ -1,8 +1,16 @@
+import json
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import trimesh
+from scipy.ndimage import map_coordinates
 
 import shapekit as sk
+from shapekit.core.levels import Level
+from shapekit.core.values import LabelMap, MeshSet
+from shapekit.results import COLUMNS, torch_device
+from tests.factories import BODIES, LEANING, body_spine
 
 
 def test_a_spine_is_a_sequence_that_knows_its_levels(crushed_result):
@@ -80,3 +88,140 @@ def test_stages_are_told_as_they_begin(crushed_spine):
     heard = []
     sk.score(crushed_spine, progress=heard.append)
     assert heard == ["bodies", "expected shapes", "scores"]
+
+
+def no_constant(text):
+    raise AssertionError(f"{text} is no JSON")
+
+
+def saved_record(result, folder):
+    return json.loads((result.save(str(folder)) / "scores.json").read_text(), parse_constant=no_constant)
+
+
+def test_the_record_is_strict_json_whose_frames_are_rotations_about_the_bodies(crushed_result, crushed_spine, tmp_path):
+    record = saved_record(crushed_result, tmp_path / "new" / "folder")
+    assert record["case"] == "bodies"
+    assert record["shapekit_version"] == sk.__version__
+    for row, level in zip(record["vertebrae"], BODIES, strict=True):
+        assert list(row) == [*COLUMNS[1:], "frame", "expected_frame"]
+        index = np.argwhere(crushed_spine.array == row["label"])
+        for name in ("frame", "expected_frame"):
+            axes = np.array(row[name]["axes"])
+            assert axes.T @ axes == pytest.approx(np.eye(3), abs=1e-9)
+            assert np.linalg.det(axes) == pytest.approx(1.0, abs=1e-9)
+            if name == "frame" or level is Level.L3:  # the others' expected shapes come from the crushed one, which fits loosely
+                assert axes[:, 2] @ LEANING[:, 2] > np.cos(np.radians(1.0)), level
+        assert row["frame"]["origin"] == pytest.approx(crushed_spine.grid.to_world(index).mean(axis=0), abs=0.5)
+        assert row["score_lo"] is row["genant_grade"] is row["ha_mm"] is None
+    # the upper quarter is lost, so the expected middle lies an eighth of the height above the actual one, along SI
+    crushed = record["vertebrae"][1]
+    lift = (np.array(crushed["expected_frame"]["origin"]) - crushed["frame"]["origin"]) @ LEANING
+    assert lift == pytest.approx([0.0, 0.0, 0.25 * BODIES[Level.L3][2]], abs=1.0)
+
+
+def test_a_vertebra_without_a_score_is_null_in_the_record_and_says_so(crushed_spine, tmp_path):
+    array = np.where(crushed_spine.array == 22, crushed_spine.array, 0).astype(np.uint8)
+    alone = sk.score(LabelMap(array, crushed_spine.grid, {22: Level.L3}, name="alone"))
+    assert repr(alone) == "<SpineScore alone: L3: no_context>"
+    assert repr(alone["L3"]) == "<VertebraScore L3: no_context>"
+    (row,) = saved_record(alone, tmp_path)["vertebrae"]
+    assert row["score"] is row["expected_frame"] is row["surface_distance_mm"] is None
+    assert row["frame"] is not None
+    assert not alone.expected_labels().any()
+    assert alone.table().score.isna().all()
+
+
+def test_the_sequence_behaves_like_one(crushed_result):
+    assert list(reversed(crushed_result)) == list(crushed_result)[::-1]
+    assert crushed_result["L4"] in crushed_result
+    assert crushed_result.index(crushed_result["L5"]) == 3
+    assert crushed_result[::-2] == (crushed_result["L5"], crushed_result["L3"])
+    for outside in (4, -5):
+        with pytest.raises(IndexError):
+            crushed_result[outside]
+    for strange in ("l3", "", "L33"):
+        with pytest.raises(KeyError, match="which has L2, L3, L4, L5"):
+            crushed_result[strange]
+    shown = ", ".join(f"{vertebra.level}: {vertebra.score:.1f}" for vertebra in crushed_result)
+    assert repr(crushed_result) == f"<SpineScore bodies: {shown}>"
+
+
+def test_the_table_keeps_the_kind_of_every_column(crushed_result):
+    table = crushed_result.table()
+    assert list(table.columns) == list(COLUMNS)
+    measured = {field.name: field.type for field in fields(crushed_result[0].measures)}
+    for name, kind in measured.items():
+        wanted = {"float": "float64", "int": "int64", "int | None": "Int64"}.get(kind)
+        assert wanted is None or str(table[name].dtype) == wanted, name
+    assert list(table.label) == [21, 22, 23, 24]
+    assert list(table.case.unique()) == ["bodies"]
+
+
+def test_expected_labels_agree_with_another_interpolation_of_the_distances(crushed_result):
+    labels, grid = crushed_result.expected_labels(), crushed_result.grid
+    assert labels.dtype == np.uint8
+    assert labels.shape == grid.shape
+    index = np.random.default_rng(5).integers(0, grid.shape, (6000, 3))
+    depths = []
+    for vertebra in crushed_result:
+        patch = vertebra.expected
+        depths.append(map_coordinates(patch.values.astype(np.float64), patch.grid.to_index(grid.to_world(index)).T, order=1, cval=99.0))
+    depths = np.array(depths)
+    sure = np.abs(depths.min(axis=0)) > 1e-3
+    wanted = np.where(depths.min(axis=0) < 0, 21 + depths.argmin(axis=0), 0)
+    assert (wanted[sure] > 0).sum() > 500
+    assert np.array_equal(labels[tuple(index[sure].T)], wanted[sure])
+
+
+def test_what_a_crushed_body_lost_is_labelled_as_expected(crushed_result, crushed_spine):
+    expected = crushed_result.expected_labels() == 22
+    lost = (body_spine()[0].array == 22) & (crushed_spine.array == 0)
+    assert lost.sum() == pytest.approx(0.25 * (body_spine()[0].array == 22).sum(), rel=0.1)
+    assert expected[lost].mean() > 0.85
+    assert expected.sum() * crushed_spine.grid.voxel_mm3 == pytest.approx(body_spine()[1][Level.L3], rel=0.03)
+
+
+def test_labels_beyond_255_need_and_get_two_bytes(crushed_result):
+    deep = crushed_result["L3"]
+    renamed = replace(deep, _scored=replace(deep._scored, measures=replace(deep.measures, label=300)))
+    labels = replace(crushed_result, vertebrae=(renamed,)).expected_labels()
+    assert labels.dtype == np.uint16
+    assert set(np.unique(labels)) == {0, 300}
+
+
+def test_scoring_leaves_its_input_alone_and_gives_the_same_again(crushed_spine, crushed_result):
+    before = crushed_spine.array.copy()
+    again = sk.score(crushed_spine)
+    assert np.array_equal(crushed_spine.array, before)
+    assert again.table().equals(crushed_result.table())
+
+
+def test_meshes_of_the_bodies_score_like_their_mask(crushed_result, tmp_path):
+    pytest.importorskip("open3d")
+    chosen = (Level.L2, Level.L3, Level.L4)
+    meshes = sk.score(MeshSet({level: crushed_result[str(level)].mesh() for level in chosen}, name="surfaces"), bodies="given")
+    assert [vertebra.level for vertebra in meshes] == list(chosen)
+    assert meshes["L3"].measures.relative_loss == pytest.approx(crushed_result["L3"].measures.relative_loss, abs=0.03)
+    assert "scheme" not in meshes.options
+    labels = meshes.expected_labels()
+    for label, level in enumerate(chosen, start=1):
+        assert meshes[str(level)].measures.label == label
+        centre = meshes.grid.to_world(np.argwhere(labels == label).mean(axis=0))
+        assert centre == pytest.approx(meshes[str(level)].expected_frame.origin, abs=1.5)
+
+
+def test_devices_have_torchs_names_and_missing_ones_are_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [torch_device(name) for name in ("auto", "cpu", "gpu", "gpu:0", "gpu:1")] == ["cuda", "cpu", "cuda:0", "cuda:0", "cuda:1"]
+    with pytest.raises(sk.UsageError, match="device gpu:2 is not there: torch sees 2 GPUs"):
+        torch_device("gpu:2")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert torch_device("auto") == "cpu"
+    for name in ("gpu", "gpu:0"):
+        with pytest.raises(sk.UsageError, match="use cpu, or install a CUDA build"):
+            torch_device(name)
+    for name in ("", "GPU", "cuda", "gpu:", "gpu:-1", "gpu:x", "gpu:0:1"):
+        with pytest.raises(sk.UsageError, match="must be one of: auto, cpu, gpu, gpu:N"):
+            torch_device(name)

@@ -26,6 +26,9 @@ app.command()(phantom)
 app.command()(schemes)
 app.command()(doctor)
 
+STOPPED = 130
+"""Exit code after Ctrl-C, which typer returns without a word: 128 and the signal's number, as shells have it."""
+
 
 def version_shown(value: bool) -> None:
     """Print the version and stop."""
@@ -65,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         text = " ".join(error.format_message().split())
         return 0 if not text else complain(text if text.endswith(".") else f"{text}.")
     except (typer.Abort, KeyboardInterrupt):
-        return complain("stopped.", code=130)
-    return int(ended or 0)
+        ended = STOPPED
+    return complain("stopped.", code=STOPPED) if ended == STOPPED else int(ended or 0)
 
 
 def complain(text: str, *, code: int = 2) -> int:

@@ -51,7 +51,7 @@ def score(
     Exit code 0: at least one vertebra was scored; 1: none could be; 2: bad usage or an unreadable mask.
     """
     from shapekit.cli.app import complain
-    from shapekit.core.checks import ShapekitError
+    from shapekit.core.checks import ShapekitError, UsageError
 
     asked = {"weights": weights, "segment": segment, "meshes": meshes, "print": print_, "report": report}
     for name, value in asked.items():
@@ -77,6 +77,8 @@ def score(
                 result = score_spine(spine, bodies=bodies, predictor=predictor, preset=preset, device=device, progress=partial(tell, mask.name))
                 tell(mask.name, "writing")
                 result.save(output)
+            except UsageError as error:  # the command is wrong, not the mask: the others would only repeat it
+                return complain(str(error))
             except ShapekitError as error:
                 codes.append(complain(str(error)))
                 continue

@@ -101,19 +101,20 @@ class Grid:
         """
         import torch
 
-        index = self.to_index(points)
+        index = self.to_index(points).reshape(-1, 3)
         last = np.array(self.shape) - 1.0
         inside = np.clip(index, 0.0, last)
+        outside = np.flatnonzero((index != inside).any(axis=1))
+        beyond = np.zeros(len(index), dtype=np.float32)
+        beyond[outside] = np.linalg.norm((index[outside] - inside[outside]) @ self.affine[:3, :3].T, axis=1)
         # grid_sample wants coordinates in [-1, 1], the last array axis first
-        scaled = (2.0 * inside / np.maximum(last, 1.0) - 1.0)[..., ::-1].astype(np.float32)
+        inside *= 2.0 / np.maximum(last, 1.0)
+        inside -= 1.0
+        where = torch.from_numpy(inside[:, ::-1].astype(np.float32).reshape(1, -1, 1, 1, 3))
         field = torch.from_numpy(np.ascontiguousarray(array))[None, None]
-        where = torch.from_numpy(scaled.reshape(1, -1, 1, 1, 3))
-        sampled = torch.nn.functional.grid_sample(field, where, mode="bilinear", padding_mode="border", align_corners=True)
-        values = sampled.numpy().reshape(index.shape[:-1])
-        away = index - inside
-        if not away.any():
-            return values, np.zeros_like(values)
-        return values, np.linalg.norm(away @ self.affine[:3, :3].T, axis=-1).astype(np.float32)
+        values = torch.nn.functional.grid_sample(field, where, mode="bilinear", padding_mode="border", align_corners=True)
+        shape = np.shape(points)[:-1]
+        return values.numpy().reshape(shape), beyond.reshape(shape)
 
     def is_close(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Tell whether two grids have the same voxels: equal shapes, corners within ``tolerance_mm``."""

@@ -18,7 +18,7 @@ from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap, MeshSet
 from shapekit.io.meshfiles import read_mesh
 from shapekit.io.nifti import image_of, label_names, read_label_names
-from shapekit.io.paths import VOLUME_SUFFIXES, shown, stem, suffix_of
+from shapekit.io.paths import VOLUME_SUFFIXES, is_folder, shown, stem, suffix_of
 from shapekit.io.scheme_tables import SCHEMES, SUBREGION_BODY, SUBREGIONS
 from shapekit.io.schemes import apply_scheme, detect, level_of_name
 from shapekit.io.volumes import as_labels, read_volume
@@ -91,7 +91,7 @@ def _level_of_key(key: object) -> Level:
 
 
 def _load_path(path: Path, scheme: str) -> LabelMap:
-    if not path.is_dir():
+    if not is_folder(path):
         return _label_map(read_volume(path), shown(path), stem(path), scheme, read_label_names(path))
     try:
         files = sorted(file for file in path.iterdir() if suffix_of(file) in VOLUME_SUFFIXES and file.is_file())

@@ -199,8 +199,8 @@ def label_names(image: Any) -> dict[int, str]:
         Value → name; empty where there is no such table, or none that is plain XML of at most 1 MiB without a DOCTYPE.
     """
     for extension in getattr(image.header, "extensions", ()):
-        content = extension.get_content()
-        if isinstance(content, bytes) and b"<LabelTable" in content and len(content) <= _MAX_NAMES_BYTES:
+        content = extension.content  # the bytes as they are: other kinds of extension are not interpreted
+        if b"<LabelTable" in content and len(content) <= _MAX_NAMES_BYTES:
             return _parse_label_table(content.rstrip(b"\0 \n\r\t"))
     return {}
 

@@ -59,6 +59,14 @@ def stem(path: str | Path) -> str:
     return _UNSAFE.sub("_", name).strip().rstrip(". ") or "spine"
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; a name that the system cannot even look up is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def require_file(path: str | Path) -> int:
     """Return a file's size in bytes, after making sure that it is one, can be opened and is not empty.
 

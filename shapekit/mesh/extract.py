@@ -7,8 +7,8 @@ import numpy as np
 from shapekit.core.checks import InputError
 from shapekit.core.values import Mesh, Sdf
 
-TIE_MM = 1e-6
-"""Where a voxel that lies exactly on the surface is put: outside."""
+TIE_MM = -1e-3
+"""Where a voxel that lies exactly on the surface is put: inside (which keeps a box's corners), by more than float32 rounds away."""
 
 
 def mesh_from_sdf(sdf: Sdf) -> Mesh:

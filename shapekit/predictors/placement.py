@@ -42,8 +42,9 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
     Points of the expected surface are moved rigidly (six parameters, Levenberg-Marquardt) over the actual signed distance.
     Where the actual body reaches beyond the expected one, the misfit counts in full; where bone is missing it saturates at
     a millimetre and a half, so that a collapsed plate is not split between both plates but left as the deficit it is, while
-    the posterior wall (twice the weight), the lower plate (half as much again) and whatever else fits hold the shape. The search starts with the middles,
-    the upper plates and the lower plates aligned, and the best end wins; a prior keeps it near the first guess.
+    the posterior wall (twice the weight), the lower plate (half as much again) and whatever else fits hold the shape. The
+    search starts with the middles, the upper plates and the lower plates aligned, and the best end wins; a prior keeps it
+    near the first guess.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 
-LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(-50.0, 31.0), np.arange(-28.0, 29.0)
+LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(-50.0, 21.0), np.arange(-26.0, 27.0)
 """Millimetres that are looked at about the body's centre."""
 MIN_GAP_MM = 7.0
 """Narrowest gap behind a body that passes for the canal (a normal one measures 12-20 mm)."""

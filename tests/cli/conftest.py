@@ -1,14 +1,15 @@
-"""The command in this process, with everything it writes to either stream, also below Python."""
+"""The command in this process, with everything that reaches either stream, also from below Python."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from shapekit.cli import main
-from tests.cli.spines import lumbar_score, write
+from shapekit.io.nifti import write_label_map
 
 
 class Ended(NamedTuple):
@@ -27,15 +28,24 @@ def command(capfd) -> Callable[..., Ended]:
     return run
 
 
-@pytest.fixture(scope="session")
-def mask(tmp_path_factory) -> Path:
-    return write(tmp_path_factory.mktemp("masks") / "sub-1_seg.nii.gz")
+@pytest.fixture
+def scored_before(monkeypatch, crushed_result) -> None:
+    """Let the command take the scores of the session's spine: for tests of what happens around the scoring."""
+    monkeypatch.setattr("shapekit.results.score", lambda spine, **options: replace(crushed_result, name=spine.name, notes=spine.notes))
 
 
 @pytest.fixture
-def scored_before(monkeypatch) -> None:
-    """Let the command take the spine's scores from an earlier run: for tests of what happens around the scoring."""
-    monkeypatch.setattr("shapekit.results.score", lambda spine, **options: replace(lumbar_score(), name=spine.name, notes=spine.notes))
+def only(crushed_spine, tmp_path) -> Callable[..., Path]:
+    """Write a mask of some of the session's vertebrae."""
+
+    def write(name: str, *labels: int) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = np.isin(crushed_spine.array, labels) if labels else crushed_spine.array > 0
+        write_label_map(path, np.where(kept, crushed_spine.array, 0).astype(np.uint8), crushed_spine.grid)
+        return path
+
+    return write
 
 
 def files_in(folder: Path) -> list[str]:
