@@ -276,7 +276,13 @@ def _draw_defect(vertebra: Vertebra, generator: Generator):  # type: ignore[no-u
 
 
 def random_rotation(max_deg: float, *, generator: Generator) -> Float:
-    """Rotation about a random axis by up to ``max_deg``, (3, 3); for oblique scans."""
+    """Rotation about a random axis by up to ``max_deg``, (3, 3); for oblique scans.
+
+    Raises
+    ------
+    InputError
+        If the angle does not lie between 0 and 180.
+    """
     if not 0.0 <= max_deg <= 180.0:
         raise InputError(f"max_deg is {max_deg}, but must lie between 0 and 180.")
     axis = generator.standard_normal(3)

@@ -64,10 +64,10 @@ class Arch:
         return total
 
 
-def melt(one: Float, other: Float) -> Float:
+def melt(one: NDArray[np.floating], other: NDArray[np.floating]) -> Float:
     """Smooth minimum of two signed distances over ``BLEND_MM``."""
     share = np.maximum(BLEND_MM - np.abs(one - other), 0.0) / BLEND_MM
-    return np.minimum(one, other) - 0.25 * BLEND_MM * share**2
+    return np.asarray(np.minimum(one, other) - 0.25 * BLEND_MM * share**2)
 
 
 def draw_arch(level: Level, body: BodyShape, *, generator: Generator) -> Arch:
@@ -113,7 +113,8 @@ def draw_arch(level: Level, body: BodyShape, *, generator: Generator) -> Arch:
     pair(list(pillar), [3.0, lamina - 3.4, -0.18 * height], [3.2, 3.2, 0.34 * height])
     facet = 7.0 - 1.5 * lumbar
     pair([pillar[0], pillar[1] - 1.0, pillar[2]], [pillar[0] + 1.0 * lumbar, pillar[1] - 2.5, 0.56 * height], [3.4 + 1.2 * lumbar, 3.0, 3.5])
-    pair([pillar[0] - 2.0, pillar[1] - 3.5, -0.1 * height], [pillar[0] - 3.5 * lumbar - 1.5, pillar[1] - facet + 1.0, -0.78 * height], [3.6, 2.6, 3.5])
+    foot = [pillar[0] - 3.5 * lumbar - 1.5, pillar[1] - facet + 1.0, -0.78 * height]
+    pair([pillar[0] - 2.0, pillar[1] - 3.5, -0.1 * height], foot, [3.6, 2.6, 3.5])
     if lumbar:
         reach = {Level.L3: 27.0, Level.L5: 22.0}.get(level, 24.0) * vary[2]
         pair([pillar[0] + 1.0, pillar[1] + 2.0, up - 2.0], [side + reach, pillar[1] - 4.0, up + 1.0], [4.0, 2.6, 4.4])

@@ -91,9 +91,7 @@ def level_references() -> dict[Level, LevelReference]:
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
         name = row.pop("level")
         rows[Level(name)] = LevelReference(name, **{key: float(value) if value else float("nan") for key, value in row.items()})
-    mean = {
-        key: (getattr(rows[Level.T12], key) + getattr(rows[Level.L1], key)) / 2 for key in LevelReference.__dataclass_fields__ if key != "level"
-    }
+    mean = {key: (getattr(rows[Level.T12], key) + getattr(rows[Level.L1], key)) / 2 for key in LevelReference.__dataclass_fields__ if key != "level"}
     rows[Level.T13] = LevelReference("T13", **mean)
     rows[Level.L6] = rows[Level.L5]
     return rows

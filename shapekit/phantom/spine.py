@@ -138,7 +138,7 @@ def bump_series(angle: float, width: float, height_mm: float) -> Float:
     order = np.arange(1, HARMONICS + 1)
     weight = np.exp(-0.5 * (order * width) ** 2)
     scale = height_mm / (1.0 + 2.0 * weight.sum())
-    return scale * np.concatenate([[1.0], 2.0 * weight * np.cos(order * angle), 2.0 * weight * np.sin(order * angle)])
+    return np.asarray(scale * np.concatenate([[1.0], 2.0 * weight * np.cos(order * angle), 2.0 * weight * np.sin(order * angle)]))
 
 
 def _lip(degeneration: float, generator: Generator) -> Float:

@@ -159,7 +159,8 @@ def _outline(
 ) -> NDArray[np.float64]:
     """How far back the body reaches at each LR_MM beside the canal: the median over the rows where no pedicle hides it."""
     lr, si = np.meshgrid(LR_MM, SI_MM, indexing="ij")
-    in_sight = inside & (exit_mm >= _terms(np.clip(lr, *lr_mm), np.clip(si, *si_mm)) @ wall)
+    # exits come in whole millimetres: half of one decides between the wall and a pedicle
+    in_sight = inside & (exit_mm >= _terms(np.clip(lr, *lr_mm), np.clip(si, *si_mm)) @ wall - 0.5)
     reach = np.full(len(LR_MM), AP_MM[0])
     for n in range(len(LR_MM)):
         if in_sight[n].sum() >= MIN_ROWS:
