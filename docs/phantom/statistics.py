@@ -27,9 +27,8 @@ def spacing(level):
 
 references = level_references()
 heights = {level: np.array([body.heights_mm() for body in healthy(level)]) for level in LEVELS}
-print(
-    "| level | Ha, mm | wanted | off, SD | Hp, mm | wanted | off, SD | Hm, mm | wanted | off, SD | width, mm | depth, mm | spacing below, mm | VID mean (5-95 %) |"
-)
+columns = "level | Ha, mm | wanted | off, SD | Hp, mm | wanted | off, SD | Hm, mm | wanted | off, SD | width, mm | depth, mm"
+print(f"| {columns} | spacing below, mm | VID mean (5-95 %) |")
 print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 off = []
 for level in LEVELS:
