@@ -153,16 +153,13 @@ def level_of_name(name: str) -> Level | None:
 def _from_names(summaries: Mapping[int, LabelSummary], names: Mapping[int, str]) -> Detection:
     levels = {value: level for value in summaries if (level := level_of_name(names.get(value, ""))) is not None}
     if not levels:
-        found = ", ".join(sorted({names[value] for value in summaries if value in names})[:5])
-        raise SchemeError(
-            f"the file's own label names ({found}) hold no vertebral level; give a mask with one label a vertebra, and this one as body mask."
-        )
+        raise SchemeError("the file's own label names hold no vertebral level; give a mask with one label a vertebra, and this one as body mask.")
     double = _double(levels)
     if double:
         raise SchemeError(f"by the file's own label names, {double}; relabel one of them or {_CHOOSE}.")
     same = [scheme.name for scheme in SCHEMES.values() if _levels(scheme, summaries) == levels]
-    rest = [f"{value} ({names.get(value, 'unnamed')})" for value in summaries if value not in levels]
-    evidence = ["levels from the label names embedded in the file", *([f"left out: {', '.join(rest)}"] if rest else [])]
+    rest = _listed(value for value in summaries if value not in levels)  # by value: a name is header text and stays in its file
+    evidence = ["levels from the label names embedded in the file", *([f"left out: {rest}"] if rest else [])]
     return Detection(next((name for name in same if name.startswith("totalseg")), same[0] if same else "names"), levels, frozenset(), tuple(evidence))
 
 
