@@ -34,8 +34,8 @@ def scanned(upper=lambda lr, ap: HEIGHT):
 def expected_on(frame):
     """The healthy body about its own centre of volume, as a predictor gives it."""
     grid = Grid.from_frame(frame, PATCH_SHAPE, 1.0)
-    local = frame.to_local(grid.points())
-    return Sdf(level_set(local + [0.0, MIDDLE_AP, 0.0], lambda lr, ap: HEIGHT).astype(np.float32), grid)
+    local = frame.to_local(grid.points()) + np.array([0.0, MIDDLE_AP, 0.0])
+    return Sdf(level_set(local, lambda lr, ap: HEIGHT).astype(np.float32), grid)
 
 
 WHOLE, WHOLE_CENTRE = scanned()

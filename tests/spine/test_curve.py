@@ -31,13 +31,11 @@ def angles_deg(one, other):
 
 
 @settings(max_examples=40, deadline=None)
-@given(TURN, st.sets(st.integers(0, len(USUAL) - 1), min_size=4), st.randoms(use_true_random=False))
-def test_any_part_of_a_spine_in_any_position_and_order_runs_from_the_head_downward(turn, kept, random):
-    kept = sorted(kept)
+@given(TURN, st.integers(0, 8), st.lists(st.integers(1, 3), min_size=2, max_size=22), st.randoms(use_true_random=False))
+def test_any_part_of_a_spine_in_any_position_and_order_runs_from_the_head_downward(turn, first, steps, random):
+    kept = [n for n in np.cumsum([first, *steps]).tolist() if n < len(USUAL)]  # up to two in a row are missing
     centres = whole_spine()[kept] @ Rotation.from_rotvec(turn).as_matrix().T + [40.0, -300.0, 900.0]
     levels = [USUAL[n] for n in kept]
-    if max(np.diff(kept)) > 3:  # a chain can only follow a line whose gaps are shorter than its bends
-        return
     shuffled = list(range(len(kept)))
     random.shuffle(shuffled)
     order, notes = order_along_spine(centres[shuffled], [levels[n] for n in shuffled])
@@ -112,7 +110,8 @@ def test_one_that_is_off_by_twenty_degrees_is_pulled_to_its_neighbours(at):
     degrees[at] = 20.0
     found = turned(steady_anterior(facing(degrees), UP, np.ones(9, bool)))
     assert abs(found[at]) < 7
-    assert np.abs(np.delete(found, at)).max() < 6
+    # beside it an end of the spine has nobody else so near to go by
+    assert np.abs(np.delete(found, at)).max() < (7 if at == 1 else 5)
 
 
 def test_directions_that_agree_are_kept():
