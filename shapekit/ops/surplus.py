@@ -37,10 +37,14 @@ class SurplusVolumes:
     actual: Tensor
 
 
-def smooth_occupancy(sdf: Tensor, epsilon_mm: float) -> Tensor:
-    """Smoothed Heaviside of -sdf: 1 inside, 0 outside, a cubic ramp over ± ``epsilon_mm``; any shape."""
-    ramp = (sdf / -epsilon_mm).clamp(-1.0, 1.0)
-    return 0.5 + ramp * (0.75 - 0.25 * ramp * ramp)
+def smooth_occupancy(sdf: Tensor, spacing_mm: float) -> Tensor:
+    """Smoothed Heaviside of -sdf: 1 inside, 0 outside, smooth over a voxel to either side; any shape.
+
+    Its derivative is the linear B-spline of the voxels' spacing, whose samples always sum to one: a plate parallel to the
+    layers of voxels has its volume exactly, wherever between them it falls.
+    """
+    ramp = (sdf / -spacing_mm).clamp(-1.0, 1.0)
+    return 0.5 + ramp * (1.0 - 0.5 * ramp.abs())
 
 
 def surplus_volume(
@@ -53,7 +57,7 @@ def surplus_volume(
     expected, actual : (B, D, H, W) float
         Signed distances in mm, negative inside, on patches whose array axes are (LR, AP, SI).
     spacing_mm : float
-        Side of a cubic voxel; the occupancy's ramp is half of it to either side.
+        Side of a cubic voxel; the occupancy's ramp reaches as far to either side.
     centre : (B, 3) float, mm
         Centre of the weight, from the patch's middle, in the patch's axes.
     rotation : (B, 3, 3) float
@@ -85,8 +89,8 @@ def surplus_volume(
             for m in range(3)
         ]
         weight = torch.exp(-0.5 * sum((((along[m] / sigma_mm[item, m]) ** 2) for m in range(3)), torch.zeros_like(along[0])))
-        o_expected = smooth_occupancy(expected[item], spacing_mm / 2)
-        o_actual = smooth_occupancy(actual[item], spacing_mm / 2)
+        o_expected = smooth_occupancy(expected[item], spacing_mm)
+        o_actual = smooth_occupancy(actual[item], spacing_mm)
         surplus = (o_expected - o_actual).clamp_min(0)
         weighted = weight * surplus
         sixth = length_ap_mm[item] / 6

@@ -24,7 +24,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory):
     folder = tmp_path_factory.mktemp("varied")
-    return folder, write_cohort(folder, 3, seed=11, labels="spineps", acquisition="varied", workers=2)
+    return folder, write_cohort(folder, 2, seed=11, labels="spineps", acquisition="varied", workers=2)
 
 
 def test_a_longer_cohort_begins_with_a_shorter_ones_patients_to_the_byte(cohort, tmp_path):
@@ -36,7 +36,7 @@ def test_a_longer_cohort_begins_with_a_shorter_ones_patients_to_the_byte(cohort,
 
 
 def test_the_number_of_workers_does_not_change_a_byte(varied, tmp_path):
-    write_cohort(tmp_path, 3, seed=11, labels="spineps", acquisition="varied", workers=1)
+    write_cohort(tmp_path, 2, seed=11, labels="spineps", acquisition="varied", workers=1)
     assert contents(tmp_path) == contents(varied[0])
 
 
@@ -85,7 +85,7 @@ def test_spineps_masks_bring_their_sub_regions_and_these_give_the_bodies(varied)
 
 def test_varied_scans_differ_in_spacing_and_cut_vertebrae_are_marked(varied):
     spacings = {tuple(np.round(nib.load(case.mask).header.get_zooms(), 3)) for case in varied[1]}
-    assert len(spacings) == 3
+    assert len(spacings) == 2
     for case in varied[1]:
         rows = json.loads(case.truth.read_text())["vertebrae"]
         assert any(row["in_scan"] for row in rows)

@@ -48,9 +48,9 @@ def changes(spine, truth):
 
 @pytest.fixture(scope="module")
 def crop():
-    """T9 to T11 of a real spine, two of them fractured: small enough for all 48 ways to store it, and no score at an end of its scale."""
+    """T9 and T10 of a real spine, both fractured: small enough for all 48 ways to store it, and no score at an end of its scale."""
     spine = sk.load(real_file(VERSE004))
-    kept = {value: level for value, level in spine.levels.items() if value in (16, 17, 18)}
+    kept = {value: level for value, level in spine.levels.items() if value in (16, 17)}
     index = np.argwhere(np.isin(spine.array, list(kept)))
     low, high = np.maximum(index.min(axis=0) - 4, 0), index.max(axis=0) + 5
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -66,7 +66,7 @@ def crop_scores(crop):
 @pytest.mark.parametrize("way", range(48))
 def test_the_order_and_direction_of_axes_do_not_matter(way, crop, crop_scores):
     moved = changes(stored(crop, *STORAGE[way]), crop_scores)
-    assert len(moved) == 3
+    assert len(moved) == 2
     assert max(map(abs, moved.values())) <= 0.1, moved
 
 

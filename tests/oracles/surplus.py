@@ -6,9 +6,12 @@ import math
 import numpy as np
 
 
-def occupancy(distance, epsilon):
-    ramp = min(1.0, max(-1.0, -distance / epsilon))
-    return 0.5 + 0.75 * ramp - 0.25 * ramp**3
+def occupancy(distance, spacing):
+    """The integral of a triangle of height one and half width ``spacing``, up to -distance."""
+    ramp = -distance / spacing
+    if ramp <= -1 or ramp >= 1:
+        return float(ramp > 0)
+    return (1 + ramp) ** 2 / 2 if ramp < 0 else 1 - (1 - ramp) ** 2 / 2
 
 
 def surplus_volumes(expected, actual, spacing, centre, rotation, sigma, length_ap):
@@ -18,7 +21,7 @@ def surplus_volumes(expected, actual, spacing, centre, rotation, sigma, length_a
         offset = [(n - (side - 1) / 2) * spacing - c for n, side, c in zip(index, expected.shape, centre, strict=True)]
         along = [sum(offset[k] * rotation[k][m] for k in range(3)) for m in range(3)]
         weight = math.exp(-0.5 * sum((a / s) ** 2 for a, s in zip(along, sigma, strict=True)))
-        e, a = occupancy(float(expected[index]), spacing / 2), occupancy(float(actual[index]), spacing / 2)
+        e, a = occupancy(float(expected[index]), spacing), occupancy(float(actual[index]), spacing)
         u = max(e - a, 0.0)
         third = "posterior" if along[1] < -length_ap / 6 else "anterior" if along[1] > length_ap / 6 else "middle"
         for name, value in (

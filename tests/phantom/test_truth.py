@@ -30,7 +30,7 @@ def dense_surface(body):
     return points
 
 
-@pytest.mark.parametrize("level", ["T5", "T8", "T12", "L3"])
+@pytest.mark.parametrize("level", ["T8", "L2"])
 def test_the_signed_distance_is_that_of_a_brute_force_search(demo, level):
     body = demo[level].actual
     generator = np.random.default_rng(4)
@@ -45,7 +45,7 @@ def test_the_signed_distance_is_that_of_a_brute_force_search(demo, level):
     assert np.percentile(np.abs(body.signed_distance(dense_surface(body)[::97])), 99.5) <= 0.02
 
 
-@pytest.mark.parametrize("level", ["T4", "T8", "T12", "L3", "L5"])
+@pytest.mark.parametrize("level", ["T4", "T12", "L5"])
 def test_volume_and_heights_are_those_of_a_voxel_count(demo, level):
     body = demo[level].actual
     low, high = body.surface.mesh.vertices.min(axis=0) - 1, body.surface.mesh.vertices.max(axis=0) + 1

@@ -17,10 +17,10 @@ TRUTH = Frame(CENTRE, OBLIQUE @ Rotation.from_rotvec((0.12, 0.08, -0.1)).as_matr
 HEIGHT = 12.7
 
 
-def level_set(points, upper):
+def level_set(points, upper, waist_share=0.06):
     """Negative inside a body with a flat posterior wall, slightly waisted; ``upper(lr, ap)`` is where its upper plate stands."""
     lr, ap, si = np.moveaxis(points, -1, 0)
-    waist = 1.0 - 0.06 * (1 - (si / HEIGHT) ** 2)
+    waist = 1.0 - waist_share * (1 - (si / HEIGHT) ** 2)
     side = (np.hypot(lr / (22.3 * waist), ap / (16.1 * waist)) - 1) * 16.0
     return np.maximum.reduce([side, -13.2 - ap, si - upper(lr, ap), -HEIGHT - si])
 
@@ -80,3 +80,35 @@ def test_nothing_is_drawn_from_chance():
     one, other = (place(expected_on(guess), WHOLE, guess) for _ in range(2))
     assert (one.axes == other.axes).all()
     assert (one.origin == other.origin).all()
+
+
+@pytest.mark.parametrize("lost", [3.0, 6.0])
+def test_bone_missing_in_front_does_not_draw_the_expected_body_off_its_posterior_wall(lost):
+    points = TRUTH.to_local(GRID.points())
+    mask = (level_set(points, lambda lr, ap: HEIGHT) < 0) & (points[..., 1] < 16.1 - lost)
+    guess = TRUTH.moved(GRID.to_world(np.argwhere(mask).mean(axis=0)))
+    found = place(expected_on(guess), refine_sdf(sdf_from_mask(mask, GRID)), guess)
+    assert abs(centre_error(found)[1]) < 0.7
+    assert found.angle_to(TRUTH) < 3.0
+
+
+@pytest.mark.parametrize("lost", [3.0, 4.5, 6.0, 7.5])
+def test_of_two_equal_plates_the_lower_one_holds_the_body(lost):
+    # a straight cylinder: which of the two a loss is taken from is decided by what fractures do, not by rounding
+    for off in (-0.6, 0.0, 0.7):
+        guess = TRUTH.moved(TRUTH.to_world([0.0, 0.0, off - lost / 2]))
+        grid = Grid.from_frame(guess, PATCH_SHAPE, 1.0)
+        expected = Sdf(level_set(guess.to_local(grid.points()), lambda lr, ap: HEIGHT, 0.0).astype(np.float32), grid)
+        values = level_set(TRUTH.to_local(GRID.points()), lambda lr, ap: HEIGHT - lost, 0.0)
+        found = place(expected, refine_sdf(sdf_from_mask(values < 0, GRID)), guess)
+        assert TRUTH.to_local(found.origin)[2] == pytest.approx(0, abs=1.0)
+
+
+def test_a_shape_that_is_off_the_middle_of_its_patch_turns_about_its_own_place():
+    off = np.array([3.0, -4.0, 5.0])
+    guess = Frame(WHOLE_CENTRE, TRUTH.axes @ Rotation.from_euler("xyz", (4.0, -3.0, 3.0), degrees=True).as_matrix())
+    grid = Grid.from_frame(guess, PATCH_SHAPE, 1.0)
+    local = guess.to_local(grid.points()) - off + np.array([0.0, MIDDLE_AP, 0.0])
+    found = place(Sdf(level_set(local, lambda lr, ap: HEIGHT).astype(np.float32), grid), WHOLE, guess)
+    assert found.angle_to(TRUTH) < 1.0
+    assert TRUTH.to_local(found.to_world(off)) == pytest.approx([0.0, MIDDLE_AP, 0.0], abs=0.15)

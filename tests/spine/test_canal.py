@@ -64,3 +64,12 @@ def test_a_body_without_an_arch_and_an_arch_without_a_body_have_no_canal(spacing
     assert find_canal(mask, grid, centre, axes[:, 2]) is None
     whole, body, grid, centre, axes = vertebra(spacing_mm)
     assert find_canal(whole & ~body, grid, centre, axes[:, 2]) is None
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_rib_head_or_process_on_one_side_only_does_not_turn_the_vertebra(side):
+    mask, _, grid, centre, axes = vertebra((0.7, 1.3, 2.9), TURNS[2])
+    lr, ap, si = np.moveaxis((grid.points() - centre) @ axes, -1, 0)
+    lopsided = mask | ((side * lr > 14.0) & (side * lr < 36.0) & (np.abs(ap + 9.0) < 5.0) & (np.abs(si - 4.0) < 5.0))
+    canal = find_canal(lopsided, grid, centre, axes[:, 2])
+    assert angle_deg(canal.anterior - axes[:, 2] * (canal.anterior @ axes[:, 2]), axes[:, 1]) < 3
