@@ -208,7 +208,7 @@ def draw_patient(
     chosen = _usual_levels(variant) if levels is None else tuple(level if isinstance(level, Level) else Level(level) for level in levels)
     if not chosen or any(level not in VERSE_VALUES for level in chosen) or list(chosen) != sorted(set(chosen)):
         raise InputError("levels must be different thoracic or lumbar levels from the head downward, at least one.")
-    degeneration = float(generator.gamma(1.5, 0.35))
+    degeneration = float(generator.gamma(1.5, 0.5))
     healthy = draw_bodies(chosen, sex=sex, degeneration=degeneration, generator=generator)
     discs, turns = draw_gaps(chosen, healthy, generator=generator)
     arches = {level: draw_arch(level, healthy[level], generator=generator) for level in chosen}

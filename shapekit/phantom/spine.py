@@ -18,6 +18,9 @@ Float = NDArray[np.float64]
 SPACING_WEIGHT = 0.65
 """Discs: how far the mean is moved from the published height towards what the spacing of 2,116 CTs leaves between the bodies."""
 DISC_ADJACENT = 0.68
+TRAIT_ADJACENT = 0.9
+"""Correlation of a person's habits of shape (outline, waist, plates) between adjacent levels [assumed]: sizes, which are also set
+by each level's own growth, correlate by 0.67-0.87, and bodies that lie side by side look alike."""
 LUMBAR_SHARES_DEG = {Level.L1: 5.6, Level.L2: 7.7, Level.L3: 11.2, Level.L4: 14.2}
 """Standing lordosis of the segment below each level."""
 RECUMBENT_LORDOSIS = (0.70, 0.22)
@@ -45,8 +48,8 @@ def draw_bodies(levels: Sequence[Level], *, sex: str, degeneration: float, gener
     """
     normal = np.clip(size_factor() @ generator.standard_normal(4 * len(LEVELS)), -3.0, 3.0).reshape(4, len(LEVELS))
     extra = generator.standard_normal((2, 4))
-    traits = _along(generator, 8, len(LEVELS), 0.75)  # widest line, front power, back power, concavity, sag, its share, waist, rim
-    wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), 0.75).reshape(3, 2 * HARMONICS, len(LEVELS))
+    traits = _along(generator, 24, len(LEVELS), TRAIT_ADJACENT)
+    wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), TRAIT_ADJACENT).reshape(3, 2 * HARMONICS, len(LEVELS))
     bodies = {}
     for level in levels:
         index = _index(level)
@@ -82,36 +85,37 @@ def _draw_body(level: Level, sex: str, size: Float, traits: Float, wobble: Float
     )
     width, depth = (_sex_factor(name, sex) * (1.0 + SIZE_SD[name] * z) for name, z in (("width", size[2]), ("depth", size[3])))
     usual_sag = HEIGHT_SCALE * ((row.ha_mm + row.hp_mm) / 2 - row.hm_mm)
-    sag = max(usual_sag + (0.35 + 0.3 * lumbar) * traits[4], 0.25)
+    sag = max(usual_sag + (0.5 + 0.4 * lumbar) * traits[4], 0.25)
+    detail = 0.85 * traits[8:] + 0.53 * generator.standard_normal(16)  # rims' proportions (4), waist (2), plates (5 each)
     outline = np.zeros((6, 2 * HARMONICS + 1))
     for n, (rim, w, d) in enumerate(
         ((RIM_SUPERIOR, row.width_superior_mm, row.depth_superior_mm), (RIM_INFERIOR, row.width_inferior_mm, row.depth_inferior_mm))
     ):
-        jitter = 1.0 + 0.015 * generator.standard_normal(2)
+        jitter = 1.0 + 0.015 * detail[2 * n : 2 * n + 2]
         outline[rim] = outline_series(
             w * width * jitter[0],
             d * depth * jitter[1],
-            widest=0.14 - 0.08 * lumbar + 0.025 * traits[0],
-            front_power=float(np.clip(1.9 + 0.3 * lumbar + 0.12 * traits[1], 1.6, 2.8)),
-            back_power=float(np.clip(2.4 + 0.2 * lumbar + 0.2 * traits[2], 1.9, 3.2)),
-            concavity_mm=(row.posterior_concavity_mm + 0.5 * traits[3]) * depth,
+            widest=0.14 - 0.08 * lumbar + 0.03 * traits[0],
+            front_power=float(np.clip(1.9 + 0.3 * lumbar + 0.15 * traits[1], 1.6, 2.8)),
+            back_power=float(np.clip(2.4 + 0.2 * lumbar + 0.25 * traits[2], 1.9, 3.2)),
+            concavity_mm=(row.posterior_concavity_mm + 0.6 * traits[3]) * depth,
         )
         outline[rim, 1:] += _wobble_series(0.8 * wobble[0] + 0.6 * wobble[n + 1]) * outline[rim, 0]
-    side = (0.040 + 0.026 * lumbar + 0.012 * traits[6]) * row.width_superior_mm * width
-    outline[WAIST] = _waist(max(side, 0.3), *(0.9 + 0.5 * lumbar + generator.normal(0.0, 0.35, 2)).clip(0.2, 2.4))
+    side = (0.040 + 0.026 * lumbar + 0.014 * traits[6]) * row.width_superior_mm * width
+    outline[WAIST] = _waist(max(side, 0.3), *(0.9 + 0.5 * lumbar + 0.35 * detail[4:6]).clip(0.2, 2.4))
     for lip in (LIP_SUPERIOR, LIP_INFERIOR):
         outline[lip] = _lip(degeneration, generator)
     half_width = 0.25 * (row.width_superior_mm + row.width_inferior_mm) * width
     half_depth = 0.25 * (row.depth_superior_mm + row.depth_inferior_mm) * depth
-    share = float(np.clip(0.62 + 0.13 * traits[5], 0.2, 0.9))
-    rim_mm = float(np.clip(1.9 + 0.6 * lumbar + 0.3 * traits[7], 1.2, 3.2))
+    share = float(np.clip(0.62 + 0.15 * traits[5], 0.2, 0.9))
+    rim_mm = float(np.clip(1.9 + 0.6 * lumbar + 0.35 * traits[7], 1.2, 3.2))
     plates = [
         Plate(
-            np.array([0.0, generator.normal(0.0, 0.2), 0.0, *generator.normal(0.0, 0.15, 3)]),
-            np.array([portion * sag, 0.92, -0.35 + 0.25 * generator.standard_normal()]),
+            np.array([0.0, 0.25 * habit[0], 0.0, *(0.3 * habit[1:4])]),
+            np.array([portion * sag, 0.92, -0.35 + 0.25 * habit[4]]),
             _plate_detail(0.04 + 0.05 * lumbar, generator),
         )
-        for portion in (1.0 - share, share)
+        for portion, habit in ((1.0 - share, detail[6:11]), (share, detail[11:]))
     ]
     body = BodyShape(outline, plates[0], plates[1], half_width, half_depth, rim_mm)
     return _with_heights(body, ha, (ha + hp) / 2 - sag, hp, share)
@@ -122,7 +126,7 @@ def _wobble_series(normals: Float) -> Float:
     order = np.tile(np.arange(1, HARMONICS + 1), 2)
     sine = np.repeat([False, True], HARMONICS)
     symmetric = sine == (order % 2 == 1)
-    strength = np.where(order < 2, 0.004, 0.022 / order**1.2) * np.where(symmetric, 1.0, 0.5)
+    strength = np.where(order < 2, 0.004, 0.036 / order**1.2) * np.where(symmetric, 1.0, 0.5)
     return np.asarray(normals * strength)
 
 
