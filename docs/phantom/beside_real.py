@@ -1,6 +1,6 @@
 """Lay phantoms beside the real healthy bodies at hand (shared/data): shapes without their size, and how hard their neighbours are to guess from.
 
-Prints the tables of docs/phantom.md and writes docs/figures/phantom_sections.png (phantoms only: no picture of a patient is kept here).
+Prints the tables of docs/phantom.md and writes docs/figures/phantom_sections.png: outlines of both, scaled to one volume.
 """
 
 import sys
@@ -86,11 +86,9 @@ for path, leave_out in REAL.items():
     for v in result:
         if v._scored.body is not None and v.status != "partial" and v.measures.level not in leave_out and not v.level.is_cervical:
             real.setdefault(v.level, []).append(shape_of(v))
-drawn = []
 for index in range(PHANTOMS):
     generator = patient_generator(77, index)
     patient = draw_patient(generator, fractures="none", name=f"phantom{index}")
-    drawn.append(patient)
     result = sk.score(acquire(patient, scan_grid(patient, (1.0, 1.0, 1.5)), generator=generator).labels)
     hardness["phantom"] += two_sided(result)
     for v in result:
@@ -122,18 +120,19 @@ print(
     f"phantoms {means['phantom']:.2f} mm ({len(hardness['phantom'])} bodies), ratio {means['phantom'] / means['real']:.2f}."
 )
 
-figure, panels = plt.subplots(4, 6, figsize=(12, 8))
-across_mm = np.arange(-40, 40.5, 0.5)
-u, w = np.meshgrid(across_mm, across_mm, indexing="ij")
-for column, name in enumerate(("T4", "T7", "T10", "T12", "L2", "L5")):
-    for row, (patient, plane) in enumerate([(p, plane) for p in drawn[:2] for plane in ("axial", "sagittal")]):
-        vertebra = patient[name]
-        local = np.stack([u, w - 12, 0 * u + 3] if plane == "axial" else [0 * u, u - 12, w], axis=-1)
-        points = vertebra.frame("healthy").to_world(local)
+columns = ("T8", "T10", "T12", "L2", "L4", "L5")
+figure, panels = plt.subplots(2, len(columns), figsize=(13, 4.8))
+upright = np.stack(np.meshgrid(np.arange(-30, 30.5, 0.5), np.arange(-30, 30.5, 0.5), indexing="ij"), axis=-1)
+for column, name in enumerate(columns):
+    for row, (axes, title) in enumerate((((0, 1), "mid-height"), ((1, 2), "mid-sagittal"))):
         panel = panels[row, column]
-        panel.contourf(across_mm, across_mm, vertebra.signed_distance(points).T, levels=[-99, 0], colors=["0.35"])
-        bone = np.min([vertebra.arch.bar_distance(n, vertebra.placement.to_local(points)) for n in range(len(vertebra.arch.boxes(0.0)))], axis=0)
-        panel.contourf(across_mm, across_mm, bone.T, levels=[-99, 0], colors=["0.7"], zorder=0)
-        panel.set(aspect="equal", xticks=[], yticks=[], title=f"{name} {plane}" if row < 2 else "")
-figure.tight_layout()
-figure.savefig(ROOT / "docs" / "figures" / "phantom_sections.png", dpi=70, metadata={"Software": None})
+        for bodies, colour, width in ((phantom, "0.65", 0.7), (real, "tab:orange", 1.4)):
+            for field, _ in bodies.get(Level(name), []):
+                points = np.zeros((*upright.shape[:2], 3))
+                points[..., axes] = upright
+                panel.contour(*upright.transpose(2, 0, 1), field.sample(points), levels=[0], colors=colour, linewidths=width)
+        panel.set(aspect="equal", xlim=(-24, 24), ylim=(-19, 19), xticks=[], yticks=[], title=f"{name}, {title}")
+        panel.set_frame_on(False)
+figure.legend(handles=[plt.Line2D([], [], color=c, label=t) for c, t in (("tab:orange", "real"), ("0.65", "phantom"))], loc="lower center", ncols=2)
+figure.tight_layout(rect=(0, 0.06, 1, 1))
+figure.savefig(ROOT / "docs" / "figures" / "phantom_sections.png", dpi=80, metadata={"Software": None})

@@ -24,6 +24,8 @@ WALL_MM = 26.0
 """The posterior wall lies nearer to a body's centre than this."""
 WALL_SPREAD_MM = 5.0
 CLEAR_OF_ARCH_MM = 8.0
+SIDE_GRACE_MM = 3.0
+"""And this far beyond its sides: further out begin transverse processes (of L5 above all) and ribs' facets."""
 GRACE_MM = 1.0
 """In front of the canal nothing but body can lie this far behind the fitted wall."""
 
@@ -42,6 +44,8 @@ class Canal:
         Where the wall was seen; beyond these it goes on as it was at their edge.
     outline_mm : (len(LR_MM),) float
         How far back the body reaches at each distance from the midline, where no pedicle hides it.
+    sides_mm : (2,) float
+        How far it reaches to the left (negative) and to the right in front of the arch.
     """
 
     centre_mm: NDArray[np.float64]
@@ -51,6 +55,7 @@ class Canal:
     lr_mm: tuple[float, float]
     si_mm: tuple[float, float]
     outline_mm: NDArray[np.float64]
+    sides_mm: tuple[float, float]
 
     @property
     def anterior(self) -> NDArray[np.float64]:
@@ -65,7 +70,8 @@ class Canal:
         free = (lr > self.lr_mm[0]) & (lr < self.lr_mm[1])
         limit = np.where(free, wall - GRACE_MM, np.maximum(wall, np.interp(lr, LR_MM, self.outline_mm)))
         body = np.zeros_like(mask)
-        body[tuple(index[ap >= limit].T)] = True
+        beside = (lr > self.sides_mm[0] - SIDE_GRACE_MM) & (lr < self.sides_mm[1] + SIDE_GRACE_MM)
+        body[tuple(index[(ap >= limit) & beside].T)] = True
         return body
 
 
@@ -140,18 +146,20 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     if not front.any():
         return None
     body = local[front].mean(axis=0)
-    body[0] = _midline(bone, depth)
+    sides = _sides(bone, depth)
+    body[0] = sum(sides) / 2
     outline = _outline(exit_mm, run > 0, wall, (left, right), si_mm)
-    return Canal(centre, frame.to_world(body), frame, wall, (left, right), si_mm, outline)
+    return Canal(centre, frame.to_world(body), frame, wall, (left, right), si_mm, outline, sides)
 
 
-def _midline(bone: NDArray[np.bool_], depth_mm: float) -> float:
-    """Return LR of the body's middle: half way between its sides where neither pedicles nor transverse processes reach."""
+def _sides(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float]:
+    """LR of the body's left and right side where neither pedicles nor transverse processes reach; LR of its middle lies half way."""
     rows = bone[:, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM, :]
     middle = int(np.argmin(np.abs(LR_MM)))
     left, right = (np.cumprod(half, axis=0).sum(axis=0) for half in (rows[middle::-1], rows[middle:]))
     wide = left + right >= 0.7 * np.percentile(left + right, 95)
-    return float(np.median((right - left)[wide])) / 2
+    centre, half = float(np.median((right - left)[wide])) / 2, float(np.percentile((left + right)[wide], 95)) / 2
+    return centre - half, centre + half
 
 
 def _outline(
