@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from shapekit.core.checks import check_choice
+from shapekit.core.checks import InputError, check_choice
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level, typical_gap
 from shapekit.core.values import Body, Expected, LabelMap, Measures, MeshSet, Sdf
 from shapekit.mesh import surface_distance
+from shapekit.morphometry import Heights, genant_grade, height_losses, measure_heights, neighbour_heights, type_of_deformity
 from shapekit.predictors import PREDICTORS, Context, Predictor, contexts_along, place, placed
 from shapekit.scoring import PRESETS, score_patches
 from shapekit.spine import bodies_from_meshes, body_on_patch, extract_bodies, nears_edge, vertebra_frames
@@ -96,6 +97,7 @@ def measure(
     numbers = score_patches([s.expected.sdf for s in scored if s.expected], [s.actual for s in scored if s.actual], preset=preset, device=device)
     for n, row in zip(targets, numbers, strict=True):
         scored[n] = replace(scored[n], measures=replace(scored[n].measures, **row))  # type: ignore[arg-type]
+    scored = _read_heights(scored, shapes)
     for level, reason in missing.items():  # by level among those that follow the spine
         below = (n for n, one in enumerate(scored) if level < Level(one.measures.level))
         scored.insert(next(below, len(scored)), Scored(_missing_row(spine, level, reason)))
@@ -116,6 +118,36 @@ def _row(body: Body, context: Context) -> Measures:
     elif context.is_empty:
         status, reason = "no_context", "; ".join([*body.notes, "no whole neighbour to expect a shape from"])
     return Measures(level=str(body.level), label=body.label, status=status, reason=reason, shapekit_version=__version__)
+
+
+def _read_heights(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
+    """Measure every body's heights, and read the losses against the expected body and against the nearest whole neighbours."""
+    own = [None if one.measures.status == "partial" else _heights(shape) for one, shape in zip(scored, shapes, strict=True)]
+    should = [_heights(one.expected.sdf) if one.expected else None for one in scored]
+    losses = [height_losses(a, e) if a and e else None for a, e in zip(own, should, strict=True)]
+    broken = [loss is not None and genant_grade(max(loss)) > 0 for loss in losses]
+    done = []
+    for n, one in enumerate(scored):
+        found, expected, loss, beside = own[n], should[n], losses[n], neighbour_heights(own, broken, n)
+        row = one.measures
+        if found:
+            row = replace(row, ha_mm=found.ha_mm, hm_mm=found.hm_mm, hp_mm=found.hp_mm)
+            if beside and row.status == "ok":
+                row = replace(row, height_loss_neighbours=max(height_losses(found, beside)))
+        if expected:
+            row = replace(row, expected_ha_mm=expected.ha_mm, expected_hm_mm=expected.hm_mm, expected_hp_mm=expected.hp_mm)
+        if loss:
+            kind = type_of_deformity(loss) if broken[n] else ""
+            row = replace(row, height_loss=max(loss), genant_grade=genant_grade(max(loss)), deformity=kind)
+        done.append(replace(one, measures=row))
+    return done
+
+
+def _heights(shape: Sdf) -> Heights | None:
+    try:
+        return measure_heights(shape)
+    except InputError:  # a shape of no height is told by its empty cells
+        return None
 
 
 def _missing_row(spine: LabelMap | MeshSet, level: Level, reason: str) -> Measures:

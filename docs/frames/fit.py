@@ -1,0 +1,74 @@
+"""Fit the model that weighs a body's evidence (shapekit/spine/orientation.py) on phantoms: maximise the density it gives to the true angles.
+
+Prints ``MODEL``. Phantoms only, seed 500; `accuracy.py` measures on others.
+"""
+
+import math
+import sys
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from shapekit.mesh import mesh_from_sdf
+from shapekit.phantom.acquisition import acquire, scan_grid
+from shapekit.phantom.patient import draw_patient, patient_generator
+from shapekit.spine import body_on_patch, extract_bodies
+from shapekit.spine.evidence import Faces, gather_evidence
+from shapekit.spine.orientation import ANGLES_DEG, first_frames, pitch_log_density, prior_angles, roll_log_density, yaw_log_density
+
+COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+SPACINGS = ((1.0, 1.0, 1.0), (0.8, 0.8, 3.0))
+STEPS, RATE = 120, 0.1
+
+evidence, prior, levels, truth = [], [], [], []
+for index in range(COUNT):
+    generator = patient_generator(500, index)
+    patient = draw_patient(generator)
+    scan = acquire(patient, scan_grid(patient, SPACINGS[index % 2]), generator=generator)
+    bodies, _, _ = extract_bodies(scan.labels)
+    frames, up, ahead = first_frames(bodies)
+    for n, (body, frame) in enumerate(zip(bodies, frames, strict=True)):
+        if not body.partial:
+            evidence.append(gather_evidence(Faces.of(mesh_from_sdf(body_on_patch(body, frame))), frame))
+            prior.append(prior_angles(frame, up[n], ahead[n]))
+            levels.append(body.level)
+            truth.append(Rotation.from_matrix(frame.axes.T @ patient[body.level].frame().axes).as_rotvec(degrees=True))
+truth = torch.tensor(np.array(truth)).clamp(float(ANGLES_DEG[0]) + 1, float(ANGLES_DEG[-1]) - 1)
+
+positive = {"wedge_sd": 2.4, "top_pitch_sd": 1.3, "low_pitch_sd": 1.3, "top_broken_sd": 7.0, "low_broken_sd": 5.0}
+for name, sd in {"wall_pitch": 2.2, "front_pitch": 2.8, "line_pitch": 1.5, "top_roll": 1.5, "low_roll": 1.4, "side_roll": 1.5, "line_roll": 0.6}.items():
+    positive |= {f"{name}_sd": sd, f"{name}_freedom": 5.0}
+for name, sd in {"wall_yaw": 2.2, "side_yaw": 2.2, "canal_yaw": 0.9}.items():
+    positive |= {f"{name}_sd": sd, f"{name}_freedom": 5.0}
+free = {"top_broken_deg": -8.0, "low_broken_deg": 3.0, "wall_pitch_bias": -1.0, "front_pitch_bias": 0.7}
+shares = {"top_broken": 0.15, "low_broken": 0.08}
+raw = {k: torch.tensor(math.log(v), dtype=torch.float64, requires_grad=True) for k, v in positive.items()}
+raw |= {k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in free.items()}
+raw |= {k: torch.tensor(math.log(v / (1 - v)), dtype=torch.float64, requires_grad=True) for k, v in shares.items()}
+
+
+def model():
+    """Natural values; freedom stays in 1.5-30."""
+    values = {k: torch.exp(raw[k]) for k in positive} | {k: raw[k] for k in free} | {k: torch.sigmoid(raw[k]) for k in shares}
+    return {k: v.clamp(1.5, 30.0) if k.endswith("freedom") else v for k, v in values.items()}
+
+
+for column, (axis, log_density) in enumerate((("pitch", pitch_log_density), ("roll", roll_log_density), ("yaw", yaw_log_density))):
+    used = [value for name, value in raw.items() if axis in name or (axis == "pitch" and ("wedge" in name or "broken" in name))]
+    optimiser = torch.optim.Adam(used, lr=RATE)
+    place = (truth[:, column] - ANGLES_DEG[0]) / (ANGLES_DEG[1] - ANGLES_DEG[0])
+    low = place.floor().long()
+    share = place - low
+    for _step in range(STEPS):
+        density = torch.log_softmax(log_density(evidence, prior, levels, model()), dim=1)
+        rows = torch.arange(len(low))
+        loss = -((1 - share) * density[rows, low] + share * density[rows, low + 1]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    print(f"# {axis}: {len(low)} bodies, mean log density {-float(loss.detach()):.3f}")
+print("MODEL: Mapping[str, float] = {")
+for name, value in model().items():
+    print(f'    "{name}": {float(value.detach()):.2f},')
+print("}")

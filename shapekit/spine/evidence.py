@@ -1,0 +1,150 @@
+"""What the surface of a vertebral body says about the way it faces: slopes of its endplates and its walls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapekit.core.frame import Frame
+from shapekit.core.values import Mesh
+
+Float = NDArray[np.float64]
+_NAN = float("nan")
+
+MIN_FACES = 8
+FLAT = 0.9
+"""An endplate's faces look the same way to this share (length of their mean normal); a sphere's cap reaches 0.75."""
+CREST = (0.55, 0.95)
+"""Where the rim's crest lies, in half-depths from the middle: in front of it edges round off, inside it the plate sinks."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Rotations about LR (pitch), AP (roll) and SI (yaw) that would turn a frame onto what was seen, degrees; NaN where it was not.
+
+    Parameters
+    ----------
+    top_pitch, low_pitch, top_roll, low_roll
+        From the superior and the inferior endplate's rim.
+    wall_pitch, wall_yaw
+        From the posterior wall.
+    front_pitch
+        From the anterior wall.
+    side_roll, side_yaw
+        From both lateral walls.
+    """
+
+    top_pitch: float = _NAN
+    low_pitch: float = _NAN
+    wall_pitch: float = _NAN
+    front_pitch: float = _NAN
+    top_roll: float = _NAN
+    low_roll: float = _NAN
+    side_roll: float = _NAN
+    wall_yaw: float = _NAN
+    side_yaw: float = _NAN
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """Centres (n, 3) mm, unit normals (n, 3) and areas (n,) mm² of a mesh's faces, patient space.
+
+    Parameters
+    ----------
+    centres, normals, areas
+    """
+
+    centres: Float
+    normals: Float
+    areas: Float
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> Faces:
+        """Measure a mesh's faces; degenerate ones are left out."""
+        a, b, c = (mesh.vertices[mesh.faces[:, n]] for n in range(3))
+        normals = np.cross(b - a, c - a)
+        length = np.linalg.norm(normals, axis=1)
+        real = length > 1e-9
+        return cls(((a + b + c) / 3.0)[real], normals[real] / length[real, None], length[real] / 2.0)
+
+    @property
+    def middle(self) -> Float:
+        """Centre of the surface, (3,) mm."""
+        return np.asarray(self.areas @ self.centres / self.areas.sum())
+
+
+def gather_evidence(faces: Faces, frame: Frame) -> Evidence:
+    """Measure how a body's endplates and walls are turned against a frame that is right to about 20°.
+
+    An endplate's slopes are those between its crests: front and back within the middle of its width, right and left within the
+    middle of its depth. Walls are fitted robustly (Cauchy weights) over the middle of their height.
+
+    Parameters
+    ----------
+    faces : Faces
+        Of the body's closed mesh.
+    frame : Frame
+
+    Returns
+    -------
+    Evidence
+    """
+    centres, normals, areas = frame.to_local(faces.centres), faces.normals @ frame.axes, faces.areas
+    middle = areas @ centres / areas.sum()
+    low, high = np.percentile(centres[:, 2], [4, 96])
+    half, level = max((high - low) / 2, 1e-9), (high + low) / 2
+    waist = np.abs(centres[:, 2] - level) < 0.65 * half
+    near = waist & (np.abs(centres[:, 0] - middle[0]) < 8.0)
+    ahead, behind = near & (normals[:, 1] > 0.7), near & (normals[:, 1] < -0.7)
+    if min(ahead.sum(), behind.sum()) < MIN_FACES:
+        return Evidence()
+    front, back = np.median(centres[ahead, 1]), np.median(centres[behind, 1])
+    v = (centres[:, 1] - (front + back) / 2) / max((front - back) / 2, 1e-9)
+    beside = waist & (v > -0.4) & (v < 0.6)
+    right, left = beside & (normals[:, 0] > 0.7), beside & (normals[:, 0] < -0.7)
+    if min(right.sum(), left.sum()) < MIN_FACES:
+        return Evidence()
+    sides = np.median(centres[right, 0]), np.median(centres[left, 0])
+    u = (centres[:, 0] - (sides[0] + sides[1]) / 2) / max((sides[0] - sides[1]) / 2, 1e-9)
+
+    found: dict[str, float] = {}
+    for name, sign in (("top", 1.0), ("low", -1.0)):
+        plate = (sign * normals[:, 2] > 0.5) & (sign * (centres[:, 2] - level) > 0)
+        if plate.sum() < MIN_FACES or np.linalg.norm(areas[plate] @ normals[plate]) < FLAT * areas[plate].sum():
+            continue
+        lengthwise = plate & (np.abs(u) < 0.45) & (np.abs(v) > CREST[0]) & (np.abs(v) < CREST[1])
+        across = plate & (np.abs(v) < 0.5) & (np.abs(u) > 0.5) & (np.abs(u) < 0.9)
+        found[f"{name}_pitch"] = _slope_deg(centres, areas, lengthwise & (v > 0), lengthwise & (v < 0), 1)
+        found[f"{name}_roll"] = -_slope_deg(centres, areas, across & (u > 0), across & (u < 0), 0)
+    by_x, by_z = _wall_slopes(centres[:, [0, 2, 1]], areas, waist & (normals[:, 1] < -0.7) & (np.abs(u) < 0.45))
+    found["wall_yaw"], found["wall_pitch"] = by_x, -by_z
+    found["front_pitch"] = -_wall_slopes(centres[:, [0, 2, 1]], areas, waist & (normals[:, 1] > 0.7) & (np.abs(u) < 0.45))[1]
+    lateral = [_wall_slopes(centres[:, [1, 2, 0]], areas, side) for side in (right, left)]
+    found["side_yaw"], found["side_roll"] = -(lateral[0][0] + lateral[1][0]) / 2, (lateral[0][1] + lateral[1][1]) / 2
+    return Evidence(**found)
+
+
+def _slope_deg(centres: Float, areas: Float, far: NDArray[np.bool_], near: NDArray[np.bool_], axis: int) -> float:
+    """Angle at which SI climbs from the one crest to the other along an axis."""
+    if min(far.sum(), near.sum()) < MIN_FACES:
+        return _NAN
+    there, here = (areas[k] @ centres[k] / areas[k].sum() for k in (far, near))
+    return float(np.degrees(np.arctan2(there[2] - here[2], there[axis] - here[axis])))
+
+
+def _wall_slopes(points: Float, areas: Float, chosen: NDArray[np.bool_]) -> tuple[float, float]:
+    """Angles at which the third coordinate changes along the first and the second, degrees."""
+    if chosen.sum() < 2 * MIN_FACES:
+        return _NAN, _NAN
+    x, y = points[chosen][:, :2], points[chosen][:, 2]
+    terms = np.column_stack([np.ones(len(x)), x - x.mean(axis=0)])
+    weight = areas[chosen]
+    slopes = np.zeros(3)
+    for _ in range(4):
+        root = np.sqrt(weight)
+        slopes = np.linalg.lstsq(terms * root[:, None], y * root, rcond=None)[0]
+        off = np.abs(y - terms @ slopes)
+        weight = areas[chosen] / (1.0 + (off / (1.5 * (1.48 * np.median(off) + 0.15))) ** 2)
+    return float(np.degrees(np.arctan(slopes[1]))), float(np.degrees(np.arctan(slopes[2])))

@@ -1,0 +1,115 @@
+"""Which way a body without arch or neighbours faces: endplates are its two large, opposed, flat sides, and right mirrors left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapekit.spine.evidence import Faces
+
+Float = NDArray[np.float64]
+
+WITHIN_DEG = 60.0
+"""A lone body has no sign of its own: directions this near to the scanner's superior and anterior axes are taken, others are doubtful."""
+CLEARER = 1.15
+"""A direction beyond that limit is believed if it explains the body this much better."""
+DIRECTIONS = 1500
+BINS = 48
+STEP_DEG = 2.0
+
+
+def find_superior(faces: Faces) -> tuple[Float, bool]:
+    """Direction of SI of a lone body: across the two opposed, nearly flat sides with the largest area.
+
+    Parameters
+    ----------
+    faces : Faces
+        Of the body's closed mesh, patient space.
+
+    Returns
+    -------
+    up : (3,) float
+        Unit vector within 60° of the patient's superior axis.
+    doubtful : bool
+        A direction further away explains the body better: the axes' signs and order are a guess.
+    """
+    spiral = np.arange(DIRECTIONS) + 0.5
+    z, turn = 1.0 - spiral / DIRECTIONS, np.pi * (1.0 + 5**0.5) * spiral
+    r = np.sqrt(1.0 - z * z)
+    ways = np.stack([r * np.cos(turn), r * np.sin(turn), z], axis=1)
+    facing = faces.normals @ ways.T
+    # 26° about a direction: what an endplate's faces span, and no wall's
+    flat = [faces.areas @ np.clip((sign * facing - 0.9) / 0.1, 0.0, None) for sign in (1.0, -1.0)]
+    area = np.minimum(*flat)
+    near = z >= np.cos(np.radians(WITHIN_DEG))
+    best = int(np.argmax(np.where(near, area, -1.0)))
+    doubtful = bool(area.max() > CLEARER * area[best])
+    up = ways[best]
+    for _ in range(4):  # on to the mean direction of both sides
+        along = faces.normals @ up
+        weight = faces.areas * np.clip((np.abs(along) - 0.9) / 0.1, 0.0, None) * np.sign(along)
+        up = weight @ faces.normals
+        up = up / np.linalg.norm(up) if np.linalg.norm(up) > 0 else ways[best]
+    return up, doubtful
+
+
+def find_anterior(bodies: Sequence[Faces], up: Sequence[Float]) -> Float:
+    """Anterior direction that bodies without arches share: their outlines are mirrored about it, and flat behind.
+
+    Parameters
+    ----------
+    bodies : sequence of Faces
+    up : sequence of (3,) float
+        Superior direction of each.
+
+    Returns
+    -------
+    (3,) float
+        Unit vector, perpendicular to the first body's superior direction and within 60° of the patient's anterior axis there.
+    """
+    turns = np.arange(-WITHIN_DEG, WITHIN_DEG + 0.1, STEP_DEG)
+    cost = sum(_misfit(faces, way, turns) for faces, way in zip(bodies, up, strict=True))
+    front, right = _level_axes(up[0])
+    best = np.radians(turns[int(np.argmin(cost))])
+    return np.asarray(np.cos(best) * front - np.sin(best) * right)
+
+
+def _level_axes(up: Float) -> tuple[Float, Float]:
+    """Patient's anterior axis made perpendicular to a superior direction, and the direction to its right."""
+    front = np.array([0.0, 1.0, 0.0]) - up * up[1]
+    front = front / np.linalg.norm(front)
+    return front, np.cross(front, up)
+
+
+def _misfit(faces: Faces, up: Float, turns_deg: Float) -> Float:
+    """How badly an outline is mirrored about, and rounded behind, each candidate, mm; turns are to the left."""
+    front, right = _level_axes(up)
+    offset = faces.centres - faces.middle
+    height = offset @ up
+    wall = (np.abs(faces.normals @ up) < 0.5) & (np.abs(height - np.median(height)) < 0.3 * np.ptp(height))
+    if wall.sum() < BINS:
+        return np.zeros(len(turns_deg))
+    x, y, areas = offset[wall] @ right, offset[wall] @ front, faces.areas[wall]
+    x, y = x - (x.max() + x.min()) / 2, y - (y.max() + y.min()) / 2
+    angle = np.degrees(np.arctan2(-x, y)) % 360.0  # from the front, towards the left
+    edges = (angle / (360.0 / BINS)).astype(int) % BINS
+    total = np.bincount(edges, areas, BINS)
+    radius = np.bincount(edges, areas * np.hypot(x, y), BINS) / np.maximum(total, 1e-9)
+    centres = (np.arange(BINS) + 0.5) * 360.0 / BINS
+    seen = total > 0
+    radius = np.interp(centres, centres[seen], radius[seen], period=360.0)
+    beyond = np.arange(5.0, 180.0, 5.0)
+
+    def at(degrees: Float) -> Float:
+        return np.asarray(np.interp(degrees, centres, radius, period=360.0))
+
+    cost = np.zeros(len(turns_deg))
+    for n, turn in enumerate(turns_deg):
+        mirrored = np.sqrt(np.mean((at(turn + beyond) - at(turn - beyond)) ** 2))
+        behind = np.arange(-35.0, 36.0, 5.0)
+        reach = at(turn + 180.0 + behind) * np.cos(np.radians(behind))  # constant where the back is flat
+        bulge = at(turn + behind) * np.cos(np.radians(behind))
+        cost[n] = mirrored + 0.5 * reach.std() - 0.5 * bulge.std()
+    return cost
