@@ -164,13 +164,15 @@ def simulate_ct(patient: Patient, grid: Grid, look: CtLook, *, generator: Genera
     """
     *own, tissue, noise = generator.spawn(len(patient) + 2)
     samples = np.maximum(np.ceil(grid.spacing_mm / SAMPLE_MM - 1e-6), 1).astype(int)
-    hu = _soft_tissue(patient, grid, look, tissue)
+    fine = _refined(grid, samples)
+    hu = _soft_tissue(patient, fine, look, tissue)
     for n in range(len(patient)):
-        _fill_canal(hu, patient, n, grid, look, samples)
+        _fill_canal(hu, patient, n, fine, look)
     for upper, lower in zip(patient.vertebrae, patient.vertebrae[1:], strict=False):
-        _fill_disc(hu, upper, lower, grid, look, samples)
+        _fill_disc(hu, upper, lower, fine, look)
     for vertebra, stream in zip(patient, own, strict=True):
-        _fill_bone(hu, vertebra, grid, look, samples, stream)
+        _fill_bone(hu, vertebra, fine, look, stream)
+    hu = _averaged(hu, samples)
     across = 2 if np.ptp(grid.spacing_mm) < 1e-3 else int(np.argmax(grid.spacing_mm))
     sigma = [0.0 if axis == across else look.blur_mm / side for axis, side in enumerate(grid.spacing_mm)]
     ndimage.gaussian_filter(hu, sigma, output=hu, mode="nearest", truncate=3.0)
@@ -183,26 +185,26 @@ def _share(distance: NDArray[np.floating], width_mm: float) -> Array:
     return np.clip(0.5 - distance / width_mm, 0.0, 1.0, dtype=np.float32)
 
 
-def _refined(grid: Grid, window: Window, samples: NDArray[np.integer]) -> Grid:
-    """Grid of the samples within a window's voxels."""
-    part = grid.crop([s.start for s in window], (1, 1, 1)).affine.copy()
-    fine = part[:3, :3] / samples
-    part[:3, 3] += 0.5 * (fine - part[:3, :3]).sum(axis=1)
-    part[:3, :3] = fine
-    i, j, k = (int((s.stop - s.start) * count) for s, count in zip(window, samples, strict=True))
-    return Grid((i, j, k), part)
+def _refined(grid: Grid, samples: NDArray[np.integer]) -> Grid:
+    """Grid of the samples within a grid's voxels."""
+    affine = grid.affine.copy()
+    affine[:3, :3] /= samples
+    affine[:3, 3] += 0.5 * (affine[:3, :3] - grid.affine[:3, :3]).sum(axis=1)
+    i, j, k = (int(side * count) for side, count in zip(grid.shape, samples, strict=True))
+    return Grid((i, j, k), affine)
 
 
 def _averaged(values: Array, samples: NDArray[np.integer]) -> Array:
-    """Average of the samples of each voxel."""
+    """Average of the samples within each voxel."""
     if (samples == 1).all():
         return values
     (i, j, k), (a, b, c) = values.shape, samples
     return np.asarray(values.reshape(i // a, a, j // b, b, k // c, c).mean(axis=(1, 3, 5)))
 
 
-def _whole(grid: Grid) -> Window:
-    return slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2])
+def _cropped(grid: Grid, window: Window) -> Grid:
+    i, j, k = (part.stop - part.start for part in window)
+    return grid.crop([part.start for part in window], (i, j, k))
 
 
 def _ramp(grid: Grid, point: Float, direction: Float) -> Array:
@@ -267,7 +269,7 @@ def _trunk(patient: Patient) -> Callable[[Array, Array, Array], Array]:
     return depth
 
 
-def _fill_canal(hu: Array, patient: Patient, n: int, grid: Grid, look: CtLook, samples: NDArray[np.integer]) -> None:
+def _fill_canal(hu: Array, patient: Patient, n: int, grid: Grid, look: CtLook) -> None:
     """Fill the part of the canal that belongs to a vertebra, as far as half way to the next; at the ends of the column farther."""
     vertebra = patient.vertebrae[n]
     origins = [v.placement.origin for v in patient]
@@ -280,63 +282,60 @@ def _fill_canal(hu: Array, patient: Patient, n: int, grid: Grid, look: CtLook, s
     window = _window(vertebra, grid, low, high)
     if window is None:
         return
-    fine = _refined(grid, window, samples)
-    local = _local_points(vertebra, fine, _whole(fine))
+    local = _local_points(vertebra, grid, window)
     beyond = np.hypot(local[..., 0] / half_width, (local[..., 1] - middle) / half_depth) - 1.0
     distance = np.maximum(beyond * half_depth, np.maximum(local[..., 2] - above, -below - local[..., 2]))
-    share = _averaged(_share(distance, float(fine.spacing_mm.mean())), samples)
+    share = _share(distance, float(grid.spacing_mm.mean()))
     hu[window] += (look.canal_hu - hu[window]) * share
 
 
-def _fill_disc(hu: Array, upper: Vertebra, lower: Vertebra, grid: Grid, look: CtLook, samples: NDArray[np.integer]) -> None:
+def _fill_disc(hu: Array, upper: Vertebra, lower: Vertebra, grid: Grid, look: CtLook) -> None:
     """Fill the room between two bodies within the outline of their rims; the bodies are drawn over it."""
     wide, deep = 1.2 * upper.actual.half_width_mm + 4.0, 1.2 * upper.actual.half_depth_mm + 6.0
     below = (lower.placement.origin - upper.placement.origin) @ upper.placement.axes[:, 2]
     window = _window(upper, grid, np.array([-wide, -deep, below]), np.array([wide, deep, 0.0]))
     if window is None:
         return
-    fine = _refined(grid, window, samples)
+    part = _cropped(grid, window)
     around = np.linspace(-np.pi, np.pi, 181)
-    outline = np.zeros(fine.shape)
-    between = np.full(fine.shape, -np.inf)
+    outline = np.zeros(part.shape)
+    between = np.full(part.shape, -np.inf)
     for vertebra, end in ((upper, -1.0), (lower, 1.0)):
-        local = _local_points(vertebra, fine, _whole(fine))
+        local = _local_points(vertebra, grid, window)
         x, y = local[..., 0], local[..., 1]
         radius = np.interp(np.arctan2(y, x), around, vertebra.actual.wall_radius(around, end))
         outline += 0.5 * (np.hypot(x, y) - radius)
         point, normal = vertebra.endplates()[1 if vertebra is upper else 0]
-        between = np.maximum(between, -_ramp(fine, point, normal))
+        between = np.maximum(between, -_ramp(part, point, normal))
     # behind the rim a disc reaches into the endplate's hollow, however deep
     distance = np.maximum(outline, between - np.clip(-3.0 * outline, 1.0, 15.0))
-    share = _averaged(_share(distance, float(fine.spacing_mm.mean())), samples)
+    share = _share(distance, float(grid.spacing_mm.mean()))
     hu[window] += (look.disc_hu - hu[window]) * share
 
 
-def _fill_bone(hu: Array, vertebra: Vertebra, grid: Grid, look: CtLook, samples: NDArray[np.integer], generator: Generator) -> None:
+def _fill_bone(hu: Array, vertebra: Vertebra, grid: Grid, look: CtLook, generator: Generator) -> None:
     """Draw a vertebra: a cortex around spongy bone."""
     corners = vertebra.placement.to_local(_box_corners(vertebra, arch=True))
     window = _window(vertebra, grid, corners.min(axis=0) - HALO_MM, corners.max(axis=0) + HALO_MM)
     if window is None:
         return
-    fine = _refined(grid, window, samples)
-    width = float(fine.spacing_mm.mean())
-    body, bone = _distances(vertebra, fine, True, HALO_MM)
+    part, width = _cropped(grid, window), float(grid.spacing_mm.mean())
+    body, bone = _distances(vertebra, part, True, HALO_MM)
     (top, up), (bottom, down) = vertebra.endplates()
-    depth = -np.maximum(_ramp(fine, top, up), _ramp(fine, bottom, down))
+    depth = -np.maximum(_ramp(part, top, up), _ramp(part, bottom, down))
     near_plate = np.clip(2.0 - depth / (0.1 * float(np.linalg.norm(top - bottom))), 0.0, 1.0)
     core = np.minimum(body + (look.wall_mm + (look.endplate_mm - look.wall_mm) * near_plate), bone + look.arch_mm)
     whole, inner = _share(bone, width), _share(core, width)
-    spongy = look.trabecular_hu[vertebra.level] + look.texture_hu * smooth_field(fine, TEXTURE_MM, generator=generator)
+    spongy = look.trabecular_hu[vertebra.level] + look.texture_hu * smooth_field(part, TEXTURE_MM, generator=generator)
     if vertebra.kind:
-        _compact(spongy, vertebra, fine, body, look.compaction_hu)
-    inside = _averaged(inner * spongy + (whole - inner) * np.float32(look.cortical_hu), samples)
-    hu[window] = (1.0 - _averaged(whole, samples)) * hu[window] + inside
+        _compact(spongy, vertebra, grid, window, body, look.compaction_hu)
+    hu[window] = (1.0 - whole) * hu[window] + inner * spongy + (whole - inner) * np.float32(look.cortical_hu)
 
 
-def _compact(spongy: Array, vertebra: Vertebra, grid: Grid, body: Array, most_hu: float) -> None:
+def _compact(spongy: Array, vertebra: Vertebra, grid: Grid, window: Window, body: Array, most_hu: float) -> None:
     """Add what the bone that a fracture pressed together has more: under the broken endplate, by how far it sank (full from 4 mm)."""
     inside = body < 1.0
-    x, y, z = _local_points(vertebra, grid, _whole(grid))[inside].T
+    x, y, z = _local_points(vertebra, grid, window)[inside].T
     for now, before, sign in zip(vertebra.actual.plate_heights(x, y), vertebra.healthy.plate_heights(x, y), (1.0, -1.0), strict=True):
         sunk, depth = sign * (before - now), np.maximum(sign * (now - z), 0.0)
         spongy[inside] += (most_hu * np.clip(sunk / 4.0, 0.0, 1.0) * np.exp(-depth / COMPACTION_MM)).astype(np.float32)
