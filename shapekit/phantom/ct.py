@@ -182,7 +182,7 @@ def simulate_ct(patient: Patient, grid: Grid, look: CtLook, *, generator: Genera
 
 def _share(distance: NDArray[np.floating], width_mm: float) -> Array:
     """Share of a voxel that lies behind a surface at a signed distance from its middle."""
-    return np.clip(0.5 - distance / width_mm, 0.0, 1.0, dtype=np.float32)
+    return np.asarray(np.clip(0.5 - distance / width_mm, 0.0, 1.0), dtype=np.float32)
 
 
 def _refined(grid: Grid, samples: NDArray[np.integer]) -> Grid:
@@ -211,7 +211,7 @@ def _ramp(grid: Grid, point: Float, direction: Float) -> Array:
     """Distance of a grid's voxels from a plane along its normal, mm."""
     i, j, k = (np.arange(side) * float(grid.affine[:3, axis] @ direction) for axis, side in enumerate(grid.shape))
     start = float((grid.affine[:3, 3] - point) @ direction)
-    return ((start + i).astype(np.float32)[:, None, None] + j.astype(np.float32)[:, None]) + k.astype(np.float32)
+    return np.asarray(((start + i).astype(np.float32)[:, None, None] + j.astype(np.float32)[:, None]) + k.astype(np.float32))
 
 
 def _soft_tissue(patient: Patient, grid: Grid, look: CtLook, generator: Generator) -> Array:

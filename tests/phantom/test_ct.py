@@ -119,7 +119,7 @@ def test_a_thick_slice_is_the_mean_of_thin_ones(patient, look, axis):
     shape[axis] //= 3
     thick = simulate_ct(patient, Grid(tuple(shape), affine), plain(look), generator=np.random.default_rng(0)).array
     parts = np.moveaxis(fine, axis, 0).reshape(shape[axis], 3, *np.delete(shape, axis)).mean(axis=1)
-    assert np.abs(thick - np.moveaxis(parts, 0, axis)).max() <= 1.5
+    assert np.abs(thick - np.moveaxis(parts, 0, axis)).max() <= 1.0
 
 
 def test_the_noise_has_the_stated_sd_and_its_neighbours_correlate(patient, look):
@@ -154,7 +154,7 @@ def test_outside_the_skin_is_air_and_beside_the_thoracic_spine_is_lung():
         for side in (-80.0, 80.0):
             assert at(image, patient[level], [side, 40.0, 0.0]) == pytest.approx(beside, abs=101.0)
         points = image.grid.points()
-        bone = np.min([np.minimum(v.signed_distance(points, limit_mm=8.0), 9.0) for v in patient], axis=0)
+        bone = np.min([np.nan_to_num(v.signed_distance(points, limit_mm=8.0), nan=9.0) for v in patient], axis=0)
         assert image.array[bone < 6.0].min() > -200.0  # no body touches a lung
 
 
@@ -181,9 +181,8 @@ def test_who_has_fractures_has_less_bone(patient):
 
 def test_a_field_of_view_that_misses_vertebrae_shows_the_rest(patient, look):
     grid = scan_grid(patient, 1.0, first="L2", last="L2", overlap=0.2)
-    image, whole = (
-        simulate_ct(patient, g, replace(look, texture_hu=0.0), generator=np.random.default_rng(0)) for g in (grid, scan_grid(patient, 1.0))
-    )
+    even = replace(look, texture_hu=0.0)
+    image, whole = (simulate_ct(patient, g, even, generator=np.random.default_rng(0)) for g in (grid, scan_grid(patient, 1.0)))
     middle = patient["L2"].frame().origin
     spots = middle + np.random.default_rng(1).uniform(-7.0, 7.0, (300, 3))
     values = [np.mean(i.array[tuple(np.rint(i.grid.to_index(spots)).astype(int).T)]) for i in (image, whole)]
