@@ -42,8 +42,10 @@ COMPACTION_MM = 3.0
 """Depth over which bone pressed together under a broken endplate falls off."""
 FAT_MM, FAT_FROM = 7.0, (0.5, 2.0)
 """Fat planes lie where a smooth field of this correlation length rises through these values, in SD."""
-TORSO_MM, SKIN_MM, BEHIND_MM = (165.0, 115.0), 18.0, 25.0
-"""Half width and half depth of the trunk, its layer of fat, and what lies behind the spinous processes."""
+TORSO_MM, SKIN_MM, BEHIND_MM, BEFORE_MM = (165.0, 115.0), 18.0, 25.0, 80.0
+"""Half width and least half depth of the trunk, its layer of fat, and what lies at least behind the spinous processes and before the bodies."""
+CANAL_ENDS_MM = 25.0
+"""How far the canal goes on beyond the first and the last vertebra's middle."""
 LUNG_MIDDLE_MM, LUNG_MM = (82.0, 45.0), (58.0, 62.0)
 """Middle (to the side of and before the vertebral bodies) and half axes of a lung's section."""
 SLAB = 8
@@ -260,8 +262,11 @@ def _lung(patient: Patient) -> Callable[[Array, Array, Array], Array] | None:
 def _trunk(patient: Patient) -> Callable[[Array, Array, Array], Array]:
     """Depth under the skin of an elliptic trunk."""
     tips = np.concatenate([vertebra.placement.to_world(vertebra.arch.end) for vertebra in patient])
+    bodies = np.array([vertebra.placement.origin for vertebra in patient])
     half_width, half_depth = TORSO_MM
-    middle_x, middle_y = float(tips[:, 0].mean()), float(tips[:, 1].min()) - BEHIND_MM + half_depth
+    back, front = float(tips[:, 1].min()) - BEHIND_MM, float(bodies[:, 1].max()) + BEFORE_MM
+    half_depth = max(half_depth, 0.5 * (front - back))
+    middle_x, middle_y = float(bodies[:, 0].mean()), back + half_depth
 
     def depth(x: Array, y: Array, _: Array) -> Array:
         return np.asarray(half_depth * (1.0 - np.hypot((x - middle_x) / half_width, (y - middle_y) / half_depth)))
@@ -273,8 +278,8 @@ def _fill_canal(hu: Array, patient: Patient, n: int, grid: Grid, look: CtLook) -
     """Fill the part of the canal that belongs to a vertebra, as far as half way to the next; at the ends of the column farther."""
     vertebra = patient.vertebrae[n]
     origins = [v.placement.origin for v in patient]
-    above = np.linalg.norm(origins[n - 1] - origins[n]) / 2 if n else 60.0
-    below = np.linalg.norm(origins[n + 1] - origins[n]) / 2 if n + 1 < len(patient) else 60.0
+    above = np.linalg.norm(origins[n - 1] - origins[n]) / 2 if n else CANAL_ENDS_MM
+    below = np.linalg.norm(origins[n + 1] - origins[n]) / 2 if n + 1 < len(patient) else CANAL_ENDS_MM
     half_depth, half_width = vertebra.arch.canal_depth_mm / 2, vertebra.arch.canal_width_mm / 2
     middle = -float(vertebra.healthy.wall_radius(-np.pi / 2, 0.3)) - half_depth
     low = np.array([-half_width, middle - half_depth, -below]) - 1.0
