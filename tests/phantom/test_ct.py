@@ -152,7 +152,7 @@ def test_outside_the_skin_is_air_and_beside_the_thoracic_spine_is_lung():
         assert (image.array[0] == -1000).all()
         assert (image.array[:, -1] == -1000).all()
         for side in (-80.0, 80.0):
-            i, j, k = np.rint(image.grid.to_index(patient[level].placement.origin + [side, 45.0, 0.0])).astype(int)
+            i, j, k = np.rint(image.grid.to_index(patient[level].placement.origin + np.array([side, 45.0, 0.0]))).astype(int)
             assert image.array[i, j, k] == pytest.approx(beside, abs=101.0)
         points = image.grid.points()
         bone = np.min([np.nan_to_num(v.signed_distance(points, limit_mm=8.0), nan=9.0) for v in patient], axis=0)
