@@ -40,7 +40,7 @@ TEXTURE_MM = 2.0
 """Correlation length of trabecular texture."""
 COMPACTION_MM = 3.0
 """Depth over which bone pressed together under a broken endplate falls off."""
-FAT_MM, FAT_FROM = 7.0, (0.5, 2.0)
+FAT_MM, FAT_FROM = 7.0, (0.6, 2.8)
 """Fat planes lie where a smooth field of this correlation length rises through these values, in SD."""
 TORSO_MM, SKIN_MM, BEHIND_MM, BEFORE_MM = (165.0, 115.0), 18.0, 25.0, 80.0
 """Half width and least half depth of the trunk, its layer of fat, and what lies at least behind the spinous processes and before the bodies."""
