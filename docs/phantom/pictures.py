@@ -28,7 +28,7 @@ FIGURES = Path(__file__).resolve().parents[1] / "figures"
 SEED = 1
 BODY, ARCH, PAPER = "#f3ead9", "#e2d5bd", "#f7f7f5"
 GRADES = {1: "#f0bf4c", 2: "#e5792f", 3: "#bf2f2a"}
-WINDOW_HU = (-160, 440)
+WINDOW_HU = (-220, 620)
 ZOOM = 3.0
 """Pixels per mm of the rendered bones before they are laid out."""
 
@@ -42,8 +42,8 @@ def first(wanted):
     sys.exit("no such patient among the first 400; ask for something else")
 
 
-def healthy(_, grades):
-    return max(grades) == 0
+def healthy(patient, _):
+    return not any(vertebra.kind for vertebra in patient)
 
 
 def cluster(patient, grades):
@@ -146,7 +146,7 @@ def draw(index, patient, name):
     figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, wspace=0.01)
     if fractured:
         shown = [Patch(color=colour, label=f"grade {grade}") for grade, colour in GRADES.items() if grade in {v.grade for v in fractured}]
-        panels[0].legend(handles=shown, loc="lower left", frameon=False, fontsize=10)
+        panels[0].legend(handles=shown, loc="upper right", frameon=False, fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=125, facecolor=PAPER)
     plt.close(figure)

@@ -124,8 +124,8 @@ def draw_look(patient: Patient, *, generator: Generator) -> CtLook:
     return CtLook(
         trabecular_hu=trabecular,
         cortical_hu=float(generator.uniform(800.0, 1150.0)) * thin,
-        wall_mm=float(generator.uniform(0.6, 0.9)) * thin,
-        endplate_mm=float(generator.uniform(0.65, 1.0)) * thin,
+        wall_mm=float(generator.uniform(0.5, 0.8)) * thin,
+        endplate_mm=float(generator.uniform(0.6, 0.9)) * thin,
         arch_mm=float(generator.uniform(1.0, 1.5)),
         texture_hu=float(generator.uniform(20.0, 40.0)),
         compaction_hu=float(generator.uniform(50.0, 150.0)),
