@@ -133,7 +133,9 @@ def draw(index, patient, name):
     for panel, picture in zip(panels, pictures, strict=False):
         panel.imshow(picture, interpolation="lanczos")
     panel = panels[2]
-    panel.imshow(section.T, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], origin="lower", extent=(back, front, low, high), interpolation="bicubic")
+    panel.imshow(
+        section.T, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], origin="lower", extent=(back, front, low, high), interpolation="bicubic"
+    )
     panel.invert_xaxis()  # anterior on the left, as in the other pictures
     for vertebra in patient:
         _, y, z = vertebra.placement.to_world([0.0, vertebra.actual.depth_span_mm()[1] + 5.0, 0.0])

@@ -89,8 +89,8 @@ def test_a_voxel_shows_its_share_of_bone_on_oblique_uneven_voxels(patient, look)
     image = simulate_ct(patient, grid, one_bone(patient, look), generator=np.random.default_rng(0))
     share = (image.array + 100.0) / 1000.0
     edge = (counted > 0) & (counted < 1)
-    assert np.abs(share - counted)[edge].mean() < 0.05
-    assert share.sum() == pytest.approx(counted.sum(), rel=0.01)
+    assert np.abs(share - counted)[edge].mean() < 0.04
+    assert share.sum() == pytest.approx(counted.sum(), rel=0.003)
 
 
 def test_half_way_to_cortical_bone_lies_the_masks_surface(patient, look):
@@ -99,13 +99,8 @@ def test_half_way_to_cortical_bone_lies_the_masks_surface(patient, look):
     look = replace(look, noise_hu=0.0, blur_mm=0.5, wall_mm=1.2, endplate_mm=1.2, arch_mm=1.2)
     image = simulate_ct(patient, grid, look, generator=np.random.default_rng(0))
     shell = image.array > 0.5 * (look.cortical_hu + look.muscle_hu)
-    filled = np.zeros_like(shell)
-    for axis in range(3):  # the canal is open at both ends; a marrow space is closed in any section
-        for n in range(grid.shape[axis]):
-            section = (slice(None),) * axis + (n,)
-            filled[section] |= ndimage.binary_fill_holes(shell[section]) & mask[section]
-    filled |= shell
-    assert 2 * (filled & mask).sum() / (filled.sum() + mask.sum()) > 0.94
+    filled = ndimage.binary_fill_holes(shell)  # marrow is enclosed, the canal is open
+    assert 2 * (filled & mask).sum() / (filled.sum() + mask.sum()) > 0.99
 
 
 @pytest.mark.parametrize("axis", [0, 2])
