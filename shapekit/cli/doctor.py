@@ -8,7 +8,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 import typer
 
-REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "nibabel", "indexed_gzip", "SimpleITK", "trimesh", "pandas", "joblib", "typer", "rich")
+REQUIRED = (
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "nibabel",
+    "indexed_gzip",
+    "SimpleITK",
+    "trimesh",
+    "pandas",
+    "joblib",
+    "threadpoolctl",
+    "typer",
+    "rich",
+)
 OPTIONAL = {"open3d": ("closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0")}
 
 

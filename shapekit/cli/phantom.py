@@ -1,4 +1,4 @@
-"""``shapekit phantom``: synthetic patients as masks, with their truth."""
+"""``shapekit phantom``: synthetic patients as masks, with their truth and, on request, a CT."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def phantom(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
     labels: Annotated[str, typer.Option(help="verse, totalsegmentator or spineps.")] = "verse",
     acquisition: Annotated[str, typer.Option(help="plain (1 mm, whole spines) or varied (slices, oblique, cut fields of view).")] = "plain",
+    ct: Annotated[bool, typer.Option("--ct", help="Also simulate a CT of each patient.")] = False,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:
@@ -36,6 +37,7 @@ def phantom(
                 seed=seed,
                 labels=labels,
                 acquisition=acquisition,
+                ct=ct,
                 workers=workers,
                 progress=lambda done: bar.update(task, completed=done),
             )

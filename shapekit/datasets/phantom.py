@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
 
 from shapekit.core.checks import InputError, OutputError, check_choice
 from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap
 from shapekit.datasets.case import Case
-from shapekit.io.nifti import write_label_map
+from shapekit.io.nifti import write_ct, write_label_map
 from shapekit.io.schemes import SCHEMES
 from shapekit.phantom.acquisition import Scan, acquire, scan_grid
+from shapekit.phantom.ct import draw_look, simulate_ct
 from shapekit.phantom.patient import Patient, draw_patient, patient_generator
 
 LABELLINGS = ("verse", "totalsegmentator", "spineps")
@@ -36,6 +38,7 @@ def write_cohort(
     seed: int,
     labels: str = "verse",
     acquisition: str = "plain",
+    ct: bool = False,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[Case]:
@@ -47,6 +50,7 @@ def write_cohort(
         folder/dataset_description.json, participants.tsv, truth.csv
         folder/derivatives/sub-phantom0001/sub-phantom0001_seg-vert_msk.nii.gz, ..._truth.json
                                            (spineps: also ..._seg-spine_msk.nii.gz)
+        folder/rawdata/sub-phantom0001/sub-phantom0001_ct.nii.gz (where a CT is asked for)
 
     Parameters
     ----------
@@ -60,6 +64,8 @@ def write_cohort(
     acquisition : {"plain", "varied"}
         ``"plain"``: the whole spine at 1 mm along the patient's axes. ``"varied"``: slices of 0.8-3 mm, oblique, and fields of view
         that end within the spine, cutting vertebrae.
+    ct : bool
+        Whether to simulate a CT on each mask's grid; how it was drawn stands in the truth. The other files stay the same.
     workers : int
         Processes.
     progress : callable, optional
@@ -87,7 +93,7 @@ def write_cohort(
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        jobs = (delayed(_write_patient)(root, index, seed, labels, acquisition) for index in range(count))
+        jobs = (delayed(_write_patient)(root, index, seed, labels, acquisition, ct) for index in range(count))
         people = []
         for person in Parallel(n_jobs=workers, return_as="generator")(jobs):
             people.append(person)
@@ -163,8 +169,13 @@ def _field_of_view(patient: Patient, generator: np.random.Generator) -> tuple[st
     return str(patient.levels[first]), str(patient.levels[last])
 
 
-def _write_patient(root: Path, index: int, seed: int, labels: str, acquisition: str) -> dict[str, object]:
+def _write_patient(root: Path, index: int, seed: int, labels: str, acquisition: str, ct: bool) -> dict[str, object]:
     """Write one patient's files; return its row of participants.tsv with its vertebrae's truth."""
+    with threadpool_limits(1, user_api="blas"):  # a matrix product's last bits depend on how many threads it ran on
+        return _write_files(root, index, seed, labels, acquisition, ct)
+
+
+def _write_files(root: Path, index: int, seed: int, labels: str, acquisition: str, ct: bool) -> dict[str, object]:
     scan = draw_scan(index, seed=seed, acquisition=acquisition)
     subject = scan.patient.name
     folder = root / "derivatives" / subject
@@ -181,7 +192,10 @@ def _write_patient(root: Path, index: int, seed: int, labels: str, acquisition: 
     for vertebra in scan.patient:
         own = {"cut": vertebra.label in scan.cut, "defect": scan.defects.get(vertebra.label, ""), "in_scan": vertebra.level in present}
         vertebrae.append(_rounded(vertebra.truth()) | own)
-    _write_text(folder / f"{subject}_truth.json", json.dumps({"sex": scan.patient.sex, "vertebrae": vertebrae}, indent=1) + "\n")
+    truth: dict[str, object] = {"sex": scan.patient.sex, "vertebrae": vertebrae}
+    if ct:
+        truth["ct"] = _write_ct(root / "rawdata" / subject, scan, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 2))))
+    _write_text(folder / f"{subject}_truth.json", json.dumps(truth, indent=1) + "\n")
     split = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 1))).choice([s for s, _ in SPLITS], p=[p for _, p in SPLITS])
     worst = max(vertebra.grade for vertebra in scan.patient)
     fractured = sum(vertebra.grade > 0 for vertebra in scan.patient)
@@ -194,6 +208,14 @@ def _write_patient(root: Path, index: int, seed: int, labels: str, acquisition: 
         "spacing_mm": " ".join(f"{side:.3g}" for side in scan.labels.grid.spacing_mm),
         "vertebrae": vertebrae,
     }
+
+
+def _write_ct(folder: Path, scan: Scan, generator: np.random.Generator) -> dict[str, object]:
+    """Write a scan's CT; return how it was drawn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    look = draw_look(scan.patient, generator=generator)
+    write_ct(folder / f"{scan.patient.name}_ct.nii.gz", simulate_ct(scan.patient, scan.labels.grid, look, generator=generator))
+    return look.truth()
 
 
 def _relabelled(spine: LabelMap, labels: str) -> LabelMap:
@@ -217,11 +239,22 @@ def _read_case(root: Path, subject: str, split: str, labels: str) -> Case:
     if not mask.exists():
         raise FileNotFoundError(f"{mask.name} is missing")
     regions = folder / f"{subject}_seg-spine_msk.nii.gz"
-    return Case(f"{subject}_seg-vert_msk", subject, mask, labels, split, grades, body_mask=regions if regions.exists() else None, truth=truth)
+    ct = root / "rawdata" / subject / f"{subject}_ct.nii.gz"
+    return Case(
+        f"{subject}_seg-vert_msk",
+        subject,
+        mask,
+        labels,
+        split,
+        grades,
+        ct=ct if ct.exists() else None,
+        body_mask=regions if regions.exists() else None,
+        truth=truth,
+    )
 
 
 def _rounded(row: dict[str, object]) -> dict[str, object]:
-    """Round a truth to the nanometre: a matrix product's last bits depend on how many threads it ran on."""
+    """Round a truth to the nanometre."""
     return {
         name: np.round(value, 6).tolist() if isinstance(value, list) else round(value, 6) if isinstance(value, float) else value
         for name, value in row.items()

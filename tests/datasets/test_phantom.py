@@ -83,6 +83,25 @@ def test_spineps_masks_bring_their_sub_regions_and_these_give_the_bodies(varied)
         assert 0.3 < spine.body_mask.sum() / (spine.array > 0).sum() < 0.8
 
 
+def test_a_ct_stands_beside_each_mask_on_its_grid_and_changes_nothing_else(cohort, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    (case, other) = write_cohort(one, 2, seed=3, ct=True)
+    write_cohort(two, 2, seed=3, ct=True, workers=2)
+    assert contents(one) == contents(two)
+    images = {name for name in contents(one) if name.startswith("rawdata")}
+    assert images == {f"rawdata/{c.subject}/{c.subject}_ct.nii.gz" for c in (case, other)}
+    assert case.ct == one / "rawdata" / case.subject / f"{case.subject}_ct.nii.gz"
+    plain = contents(cohort[0])
+    assert all(plain[name] == content for name, content in contents(one).items() if name in plain and not name.endswith("_truth.json"))
+    mask, ct = nib.load(case.mask), nib.load(case.ct)
+    assert np.array_equal(mask.affine, ct.affine)
+    assert ct.get_data_dtype() == np.int16
+    look = json.loads(case.truth.read_text())["ct"]
+    bone = np.asanyarray(ct.dataobj)[np.asanyarray(mask.dataobj) > 0]
+    assert min(look["trabecular_hu"].values()) < bone.mean() < look["cortical_hu"]
+    assert cohort[1][0].ct is None
+
+
 def test_varied_scans_differ_in_spacing_and_cut_vertebrae_are_marked(varied):
     spacings = {tuple(np.round(nib.load(case.mask).header.get_zooms(), 3)) for case in varied[1]}
     assert len(spacings) == 2
@@ -96,6 +115,8 @@ def test_the_command_writes_a_cohort_and_refuses_nonsense(tmp_path, capsys):
     assert main(["phantom", "-n", "1", "-o", str(tmp_path / "c"), "--seed", "3"]) == 0
     assert capsys.readouterr() == ("", "")
     assert len(read_cohort(tmp_path / "c")) == 1
+    assert main(["phantom", "-n", "1", "-o", str(tmp_path / "ct"), "--ct", "-q"]) == 0
+    assert read_cohort(tmp_path / "ct")[0].ct.is_file()
     for wrong in (["-n", "0"], ["--seed", "-1"], ["--labels", "nosuch"], ["--acquisition", "nosuch"], ["--workers", "0"]):
         assert main(["phantom", "-o", str(tmp_path / "d"), *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shapekit.core.checks import InputError, OutputError, UsageError
 from shapekit.core.grid import Grid
 from shapekit.core.values import Image
-from shapekit.io.nifti import read_label_names
+from shapekit.io.nifti import read_label_names, write_ct
 from shapekit.io.volumes import as_labels, read_volume, stem, write_label_map
 from tests.io.conftest import SHAPE, affine_of, rotation
 
@@ -393,3 +393,19 @@ def test_label_names_in_the_file(tmp_path, labels, content, names):
     image.header.extensions.append(nib.nifti1.Nifti1Extension(0, content.encode()))
     image.to_filename(tmp_path / "a.nii.gz")
     assert read_label_names(tmp_path / "a.nii.gz") == names
+
+
+def test_a_ct_is_read_back_as_it_was_written(tmp_path):
+    array = np.random.default_rng(0).integers(-1024, 3071, SHAPE, dtype=np.int16)
+    image = Image(array, Grid(SHAPE, affine_of()))
+    write_ct(tmp_path / "a_ct.nii.gz", image)
+    write_ct(tmp_path / "b_ct.nii.gz", image)
+    assert (tmp_path / "a_ct.nii.gz").read_bytes() == (tmp_path / "b_ct.nii.gz").read_bytes()
+    again = read_volume(tmp_path / "a_ct.nii.gz")
+    assert np.array_equal(again.array, array)
+    assert again.grid.is_close(image.grid)
+    with pytest.raises(InputError, match="int16"):
+        write_ct(tmp_path / "c_ct.nii.gz", Image(array.astype(np.float32), image.grid))
+    with pytest.raises(UsageError, match="let it end in"):
+        write_ct(tmp_path / "c_ct.mha", image)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_ct.nii.gz", "b_ct.nii.gz"]
