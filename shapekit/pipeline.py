@@ -13,9 +13,11 @@ from shapekit.mesh import surface_distance
 from shapekit.morphometry import Heights, genant_grade, height_losses, measure_heights, neighbour_heights, type_of_deformity
 from shapekit.predictors import PREDICTORS, Context, Predictor, contexts_along, place, placed
 from shapekit.scoring import PRESETS, score_patches
-from shapekit.spine import bodies_from_meshes, body_on_patch, extract_bodies, nears_edge, vertebra_frames
+from shapekit.spine import GUESS_DEG, bodies_from_meshes, body_on_patch, extract_bodies, nears_edge, vertebra_frames
 from shapekit.version import __version__
 
+DOUBTFUL_DEG = 6.0
+"""Frames less certain than this are told."""
 STATUSES = ("ok", "partial", "no_context", "outside_levels", "no_body")
 
 
@@ -84,7 +86,7 @@ def measure(
     frames = vertebra_frames(found)
     shapes = [body_on_patch(body, frame) for body, frame in zip(found, frames, strict=True)]
     contexts = contexts_along([body.level for body in found], [None if body.partial else shape for body, shape in zip(found, shapes, strict=True)])
-    rows = [_row(body, context) for body, context in zip(found, contexts, strict=True)]
+    rows = [_row(body, frame, context) for body, frame, context in zip(found, frames, contexts, strict=True)]
 
     tell("expected shapes")
     scored = [Scored(row, body, frame) for row, body, frame in zip(rows, found, frames, strict=True)]
@@ -108,16 +110,31 @@ def _hush(stage: str) -> None:
     """Say nothing."""
 
 
-def _row(body: Body, context: Context) -> Measures:
-    """Open a body's row: whether it can be scored, and what was noticed."""
-    status, reason = "ok", "; ".join(body.notes)
+def _row(body: Body, frame: Frame, context: Context) -> Measures:
+    """Open a body's row: whether it can be scored, which way it faces, and what was noticed."""
+    status, notes = "ok", list(body.notes)
+    if frame.error_deg >= GUESS_DEG:
+        notes.append("lies more than 60° from the scanner's axes and has no arch or neighbour: which way it faces is a guess")
+    elif frame.error_deg > DOUBTFUL_DEG:
+        notes.append(f"which way it faces is uncertain by {frame.error_deg:.0f}°")
     if body.partial:
         status = "partial"
     elif body.level.is_cervical:
-        status, reason = "outside_levels", "cervical levels are not scored; they serve as neighbours"
+        status, notes = "outside_levels", ["cervical levels are not scored; they serve as neighbours"]
     elif context.is_empty:
-        status, reason = "no_context", "; ".join([*body.notes, "no whole neighbour to expect a shape from"])
-    return Measures(level=str(body.level), label=body.label, status=status, reason=reason, shapekit_version=__version__)
+        status = "no_context"
+        notes.append("no whole neighbour to expect a shape from")
+    return Measures(
+        level=str(body.level),
+        label=body.label,
+        status=status,
+        reason="; ".join(notes),
+        tilt_sagittal_deg=frame.tilt_sagittal_deg,
+        tilt_coronal_deg=frame.tilt_coronal_deg,
+        rotation_axial_deg=frame.rotation_axial_deg,
+        frame_error_deg=frame.error_deg,
+        shapekit_version=__version__,
+    )
 
 
 def _read_heights(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
@@ -173,10 +190,6 @@ def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor) 
     row = replace(
         target.measures,
         reason="; ".join(notes),
-        tilt_sagittal_deg=target.frame.tilt_sagittal_deg,
-        tilt_coronal_deg=target.frame.tilt_coronal_deg,
-        rotation_axial_deg=target.frame.rotation_axial_deg,
-        frame_error_deg=target.frame.error_deg,
         surface_distance_mm=surface_distance(expected.sdf, actual),
         neighbours_used=" ".join(str(level) for level in used),
         predictor=predictor.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ from shapekit.core.values import Sdf
 
 Float = NDArray[np.float64]
 
+_NAN = float("nan")
+
 BAND_MM = 5.0
 """Half width of the mid-sagittal band whose mean profile is measured."""
-RIM_FRACTION = 0.1
-"""Ha and Hp are taken this share of the depth behind the front and before the back: on the crests of the rims."""
+RIM_FRACTION = 0.08
+"""The rims' crests lie within this share of the depth from the front and from the back."""
+STEEP = 1.0
+"""An endplate ends where its profile falls faster than this (45°)."""
 SMOOTH_MM = 3.0
 """Length over which the profile is averaged before its least height is sought: noise would make it too low."""
 
@@ -29,11 +33,14 @@ class Heights:
     ----------
     ha_mm, hm_mm, hp_mm : float
         Anterior, middle, posterior.
+    ap_mm : (3,) float
+        Where along AP they were measured, from the patch's middle, in the same order; not part of equality.
     """
 
     ha_mm: float
     hm_mm: float
     hp_mm: float
+    ap_mm: tuple[float, float, float] = field(default=(_NAN, _NAN, _NAN), compare=False)
 
     def __iter__(self) -> Iterator[float]:
         """Ha, Hm, Hp in this order."""
@@ -91,10 +98,10 @@ def height_map(patch: Sdf) -> HeightMap:
 def measure_heights(patch: Sdf) -> Heights:
     """Ha, Hm and Hp on the mid-sagittal band of a body.
 
-    The profile is the mean over a band of 10 mm about the midline. Its depth runs from the back to the front of the body, each
-    the mean of the greatest reach in the upper and the lower half. Ha and Hp are the distances between the endplates along SI a
-    tenth of the depth from the front and from the back, where the rims have their crests; Hm is the least distance in the
-    middle third (the six points of Genant et al. 1993, J Bone Miner Res 8:1137).
+    Each endplate's profile is the mean over a band of 10 mm about the midline; it ends where it begins to fall faster than 45°.
+    Ha and Hp are the distances along SI between the crests of both rims, each the outermost point of its endplate within the
+    first and the last twelfth of the depth; Hm is the least distance in the middle third (the six points of Genant et al. 1993,
+    J Bone Miner Res 8:1137).
 
     Parameters
     ----------
@@ -131,15 +138,20 @@ def measure_heights(patch: Sdf) -> Heights:
         raise InputError("no body meets the middle of its patch; its heights cannot be measured.")
     top, bottom = np.nanmean(tops[:, seen], axis=0), np.nanmean(bottoms[:, seen], axis=0)
     ap_seen = ap[seen]
-    back, front = _depth_span(band.mean(axis=0), ap, si)
-    profile = top - bottom
+    upper_back, upper_front = _edges(ap_seen, top)
+    lower_back, lower_front = _edges(ap_seen, -bottom)
+    back, front = (upper_back + lower_back) / 2, (upper_front + lower_front) / 2
+    rim = RIM_FRACTION * (front - back)
+    (a_top, a_up), (a_low, a_down) = _crest(ap_seen, top, upper_front - rim, upper_front), _crest(ap_seen, -bottom, lower_front - rim, lower_front)
+    (p_top, p_up), (p_low, p_down) = _crest(ap_seen, top, upper_back, upper_back + rim), _crest(ap_seen, -bottom, lower_back, lower_back + rim)
     step = float(ap_seen[1] - ap_seen[0])
-    width = max(int(round(SMOOTH_MM / step)) // 2 * 2 + 1, 1)
-    smooth = np.convolve(np.pad(profile, width // 2, mode="edge"), np.full(width, 1.0 / width), mode="valid")
-    depth = front - back
-    ha, hp = np.interp([front - RIM_FRACTION * depth, back + RIM_FRACTION * depth], ap_seen, profile)
-    hm = np.interp(np.linspace(back + depth / 3, front - depth / 3, 21), ap_seen, smooth).min()
-    return Heights(float(ha), float(hm), float(hp))
+    width = max(round(SMOOTH_MM / step) // 2 * 2 + 1, 1)
+    smooth = np.convolve(np.pad(top - bottom, width // 2, mode="edge"), np.full(width, 1.0 / width), mode="valid")
+    middle_third = np.linspace(back + (front - back) / 3, front - (front - back) / 3, 21)
+    between = np.interp(middle_third, ap_seen, smooth)
+    least = int(np.argmin(between))
+    where = ((a_top + a_low) / 2, float(middle_third[least]), (p_top + p_low) / 2)
+    return Heights(a_up + a_down, float(between[least]), p_up + p_down, where)
 
 
 def _axis_mm(patch: Sdf, axis: int) -> Float:
@@ -160,11 +172,18 @@ def _last_crossing(values: Float, along: Float) -> Float:
     return np.where(inside.any(axis=-1), reached, np.nan)
 
 
-def _depth_span(section: Float, ap: Float, si: Float) -> tuple[float, float]:
-    """AP of the back and the front of a mid-sagittal section (AP, SI): the greatest reach, mean of the upper and the lower half."""
-    rows = section.T
-    front, back = _last_crossing(rows, ap), _last_crossing(rows[:, ::-1], ap[::-1])
-    seen = np.flatnonzero(np.isfinite(front))
-    middle = (si[seen[0]] + si[seen[-1]]) / 2
-    halves = [seen[si[seen] >= middle], seen[si[seen] < middle]]
-    return float(np.mean([back[h].min() for h in halves if len(h)])), float(np.mean([front[h].max() for h in halves if len(h)]))
+def _edges(ap: Float, outward: Float) -> tuple[float, float]:
+    """AP of the back and the front edge of an endplate: where, going outward, its profile begins to fall faster than 45°."""
+    fall = np.diff(outward) / np.diff(ap)
+    quarter = len(ap) // 4
+    front = next((n for n in range(len(ap) - 1 - quarter, len(ap) - 1) if fall[n] < -STEEP), len(ap) - 1)
+    back = next((n for n in range(quarter, 0, -1) if fall[n - 1] > STEEP), 0)
+    return float(ap[back]), float(ap[front])
+
+
+def _crest(ap: Float, outward: Float, start: float, stop: float) -> tuple[float, float]:
+    """AP and SI of the highest point of an endplate's profile between two places."""
+    along = np.linspace(start, stop, 9)
+    level = np.interp(along, ap, outward)
+    best = int(np.argmax(level))
+    return float(along[best]), float(level[best])

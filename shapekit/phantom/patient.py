@@ -20,7 +20,7 @@ from shapekit.phantom.body import BodyShape
 from shapekit.phantom.fracture import MAX_LOSS, Fractures, Loss, break_body, crest_drop_mm, draw_fractures, height_loss, thinnest_mm, type_of
 from shapekit.phantom.fracture import MIN_THICKNESS_MM as MIN_THICKNESS_MM
 from shapekit.phantom.reference import LEVELS
-from shapekit.phantom.spine import draw_bodies, draw_gaps, stack
+from shapekit.phantom.spine import compensate, draw_bodies, draw_gaps, stack
 
 Float = NDArray[np.float64]
 
@@ -220,6 +220,7 @@ def draw_patient(
             fill = generator.uniform(*DISC_FILL) * max(crest_drop_mm(actual[level], healthy[level]), 0.0)
             if n:
                 discs[n - 1] += fill
+    turns = compensate(turns, list(actual.values()), list(healthy.values()))
     offset = generator.normal(0.0, 30.0, 3)
     vertebrae = [
         Vertebra(level, place.moved(place.origin + offset), healthy[level], actual[level], arches[level], wanted.get(level, ("", 0.0))[0])

@@ -25,6 +25,8 @@ LUMBAR_SHARES_DEG = {Level.L1: 5.6, Level.L2: 7.7, Level.L3: 11.2, Level.L4: 14.
 """Standing lordosis of the segment below each level."""
 RECUMBENT_LORDOSIS = (0.70, 0.22)
 """Recumbent over standing lordosis, mean and SD (36.8 ± 13.2° over 52.1°)."""
+MOST_ADDED_DEG = 45.0
+"""Kyphosis that fractures can add at most."""
 RECUMBENT_KYPHOSIS_DEG = (39.0, 8.0)
 """T1-T12; standing 43.7 ± 9.0°; what lying down takes away is assumed."""
 
@@ -214,6 +216,30 @@ def draw_gaps(levels: Sequence[Level], bodies: Mapping[Level, BodyShape], *, gen
         turns[k, 0] = np.clip(turns[k, 0], -2.2 * limit, limit)
         turns[k, 1:] = np.array([0.9, 0.8]) * curve[:, k] + generator.normal(0.0, 0.6, 2)
     return heights, turns
+
+
+def compensate(turns_deg: Float, bodies: Sequence[BodyShape], healthy: Sequence[BodyShape]) -> Float:
+    """Turns of the discs once bodies have broken: a person straightens up what many wedges would bend.
+
+    One fracture tilts all that lies above it by nearly its whole wedge; of a large sum no more than ``MOST_ADDED_DEG`` is left,
+    every disc giving its part [assumed: with each wedge in full, six fractures would fold the trunk].
+
+    Parameters
+    ----------
+    turns_deg : (n − 1, 3) float
+        As :func:`draw_gaps` gives them.
+    bodies, healthy : sequences of BodyShape
+        As they are, and before anything broke.
+
+    Returns
+    -------
+    (n − 1, 3) float
+    """
+    if not len(turns_deg):
+        return turns_deg
+    added = sum(_wedge_deg(now) - _wedge_deg(before) for now, before in zip(bodies, healthy, strict=True) if now is not before)
+    kept = MOST_ADDED_DEG * np.tanh(added / MOST_ADDED_DEG)
+    return np.asarray(turns_deg - np.array([(added - kept) / len(turns_deg), 0.0, 0.0]))
 
 
 def _wedge_deg(body: BodyShape) -> float:

@@ -2,10 +2,11 @@
 
 from shapekit.spine.bodies import bodies_from_meshes, extract_bodies
 from shapekit.spine.curve import order_along_spine, superior_directions
-from shapekit.spine.orientation import vertebra_frames
+from shapekit.spine.orientation import GUESS_DEG, vertebra_frames
 from shapekit.spine.patches import body_on_patch, nears_edge, patch_grid
 
 __all__ = [
+    "GUESS_DEG",
     "bodies_from_meshes",
     "body_on_patch",
     "extract_bodies",

@@ -16,6 +16,11 @@ _NAN = float("nan")
 MIN_FACES = 8
 FLAT = 0.9
 """An endplate's faces look the same way to this share (length of their mean normal); a sphere's cap reaches 0.75."""
+LEAST_MM, MOST_MM, FILLED = np.array([12.0, 9.0, 6.0]), np.array([75.0, 55.0, 50.0]), (0.45, 1.1)
+"""Width, depth and height of anything that can be a vertebral body, and the share of their product that it fills (a ball: 0.52)."""
+BINS = 48
+BIN_MIDDLES_DEG = (np.arange(BINS) + 0.5) * 360.0 / BINS
+MIRROR_TURNS_DEG = np.arange(-24.0, 24.1, 2.0)
 CREST = (0.55, 0.95)
 """Where the rim's crest lies, in half-depths from the middle: in front of it edges round off, inside it the plate sinks."""
 
@@ -32,8 +37,10 @@ class Evidence:
         From the posterior wall.
     front_pitch
         From the anterior wall.
-    side_roll, side_yaw
+    side_roll
         From both lateral walls.
+    mirror_yaw
+        From the outline: where right mirrors left.
     """
 
     top_pitch: float = _NAN
@@ -44,7 +51,7 @@ class Evidence:
     low_roll: float = _NAN
     side_roll: float = _NAN
     wall_yaw: float = _NAN
-    side_yaw: float = _NAN
+    mirror_yaw: float = _NAN
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +98,8 @@ def gather_evidence(faces: Faces, frame: Frame) -> Evidence:
     -------
     Evidence
     """
+    if len(faces.areas) < MIN_FACES:
+        return Evidence()
     centres, normals, areas = frame.to_local(faces.centres), faces.normals @ frame.axes, faces.areas
     middle = areas @ centres / areas.sum()
     low, high = np.percentile(centres[:, 2], [4, 96])
@@ -108,6 +117,10 @@ def gather_evidence(faces: Faces, frame: Frame) -> Evidence:
         return Evidence()
     sides = np.median(centres[right, 0]), np.median(centres[left, 0])
     u = (centres[:, 0] - (sides[0] + sides[1]) / 2) / max((sides[0] - sides[1]) / 2, 1e-9)
+    box = np.array([sides[0] - sides[1], front - back, high - low])
+    filled = float(areas @ np.einsum("nk,nk->n", centres - middle, normals)) / 3.0 / max(float(box.prod()), 1e-9)
+    if (box < LEAST_MM).any() or (box > MOST_MM).any() or not FILLED[0] < filled < FILLED[1]:
+        return Evidence()
 
     found: dict[str, float] = {}
     for name, sign in (("top", 1.0), ("low", -1.0)):
@@ -118,12 +131,53 @@ def gather_evidence(faces: Faces, frame: Frame) -> Evidence:
         across = plate & (np.abs(v) < 0.5) & (np.abs(u) > 0.5) & (np.abs(u) < 0.9)
         found[f"{name}_pitch"] = _slope_deg(centres, areas, lengthwise & (v > 0), lengthwise & (v < 0), 1)
         found[f"{name}_roll"] = -_slope_deg(centres, areas, across & (u > 0), across & (u < 0), 0)
+    if not found:
+        return Evidence()
     by_x, by_z = _wall_slopes(centres[:, [0, 2, 1]], areas, waist & (normals[:, 1] < -0.7) & (np.abs(u) < 0.45))
     found["wall_yaw"], found["wall_pitch"] = by_x, -by_z
     found["front_pitch"] = -_wall_slopes(centres[:, [0, 2, 1]], areas, waist & (normals[:, 1] > 0.7) & (np.abs(u) < 0.45))[1]
     lateral = [_wall_slopes(centres[:, [1, 2, 0]], areas, side) for side in (right, left)]
-    found["side_yaw"], found["side_roll"] = -(lateral[0][0] + lateral[1][0]) / 2, (lateral[0][1] + lateral[1][1]) / 2
+    found["side_roll"] = (lateral[0][1] + lateral[1][1]) / 2
+    cost = mirror_misfit(outline_radius(centres, normals, areas), MIRROR_TURNS_DEG)
+    best = int(np.argmin(cost))
+    if 0 < best < len(cost) - 1:  # the parabola through the least and its neighbours
+        before, at, after = cost[best - 1 : best + 2] ** 2
+        step = 0.5 * (before - after) / max(before - 2.0 * at + after, 1e-12)
+        found["mirror_yaw"] = float(MIRROR_TURNS_DEG[best] + step * (MIRROR_TURNS_DEG[1] - MIRROR_TURNS_DEG[0]))
     return Evidence(**found)
+
+
+def outline_radius(centres: Float, normals: Float, areas: Float) -> Float:
+    """Radius of a body's wall about the middle of its outline, by angle from the front towards the left, (BINS,) mm.
+
+    Parameters
+    ----------
+    centres, normals : (n, 3) float
+        Of the faces, along (LR, AP, SI).
+    areas : (n,) float
+    """
+    wall = (np.abs(normals[:, 2]) < 0.5) & (np.abs(centres[:, 2] - np.median(centres[:, 2])) < 0.3 * np.ptp(centres[:, 2]))
+    if wall.sum() < MIN_FACES:
+        return np.ones(BINS)
+    x, y = centres[wall, 0], centres[wall, 1]
+    x, y = x - (x.max() + x.min()) / 2, y - (y.max() + y.min()) / 2
+    bins = (np.degrees(np.arctan2(-x, y)) % 360.0 / (360.0 / BINS)).astype(int) % BINS
+    total = np.bincount(bins, areas[wall], BINS)
+    radius = np.bincount(bins, areas[wall] * np.hypot(x, y), BINS) / np.maximum(total, 1e-9)
+    seen = total > 0
+    return np.asarray(np.interp(BIN_MIDDLES_DEG, BIN_MIDDLES_DEG[seen], radius[seen], period=360.0))
+
+
+def radius_at(radius: Float, degrees: Float) -> Float:
+    """Interpolate an outline's radius at angles from the front towards the left, mm."""
+    return np.asarray(np.interp(degrees, BIN_MIDDLES_DEG, radius, period=360.0))
+
+
+def mirror_misfit(radius: Float, turns_deg: Float) -> Float:
+    """How far right is from mirroring left about each direction (turned from the front to the left), mm RMS."""
+    beyond = np.arange(5.0, 180.0, 5.0)
+    left, right = (radius_at(radius, turns_deg[:, None] + sign * beyond) for sign in (1.0, -1.0))
+    return np.asarray(np.sqrt(np.mean((left - right) ** 2, axis=1)))
 
 
 def _slope_deg(centres: Float, areas: Float, far: NDArray[np.bool_], near: NDArray[np.bool_], axis: int) -> float:

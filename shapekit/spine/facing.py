@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shapekit.spine.evidence import Faces
+from shapekit.spine.evidence import Faces, mirror_misfit, outline_radius, radius_at
 
 Float = NDArray[np.float64]
 
@@ -16,7 +16,6 @@ WITHIN_DEG = 60.0
 CLEARER = 1.15
 """A direction beyond that limit is believed if it explains the body this much better."""
 DIRECTIONS = 1500
-BINS = 48
 STEP_DEG = 2.0
 
 
@@ -35,6 +34,8 @@ def find_superior(faces: Faces) -> tuple[Float, bool]:
     doubtful : bool
         A direction further away explains the body better: the axes' signs and order are a guess.
     """
+    if not len(faces.areas):
+        return np.array([0.0, 0.0, 1.0]), True
     spiral = np.arange(DIRECTIONS) + 0.5
     z, turn = 1.0 - spiral / DIRECTIONS, np.pi * (1.0 + 5**0.5) * spiral
     r = np.sqrt(1.0 - z * z)
@@ -85,31 +86,12 @@ def _level_axes(up: Float) -> tuple[Float, Float]:
 
 def _misfit(faces: Faces, up: Float, turns_deg: Float) -> Float:
     """How badly an outline is mirrored about, and rounded behind, each candidate, mm; turns are to the left."""
-    front, right = _level_axes(up)
-    offset = faces.centres - faces.middle
-    height = offset @ up
-    wall = (np.abs(faces.normals @ up) < 0.5) & (np.abs(height - np.median(height)) < 0.3 * np.ptp(height))
-    if wall.sum() < BINS:
+    if not len(faces.areas):
         return np.zeros(len(turns_deg))
-    x, y, areas = offset[wall] @ right, offset[wall] @ front, faces.areas[wall]
-    x, y = x - (x.max() + x.min()) / 2, y - (y.max() + y.min()) / 2
-    angle = np.degrees(np.arctan2(-x, y)) % 360.0  # from the front, towards the left
-    edges = (angle / (360.0 / BINS)).astype(int) % BINS
-    total = np.bincount(edges, areas, BINS)
-    radius = np.bincount(edges, areas * np.hypot(x, y), BINS) / np.maximum(total, 1e-9)
-    centres = (np.arange(BINS) + 0.5) * 360.0 / BINS
-    seen = total > 0
-    radius = np.interp(centres, centres[seen], radius[seen], period=360.0)
-    beyond = np.arange(5.0, 180.0, 5.0)
-
-    def at(degrees: Float) -> Float:
-        return np.asarray(np.interp(degrees, centres, radius, period=360.0))
-
-    cost = np.zeros(len(turns_deg))
-    for n, turn in enumerate(turns_deg):
-        mirrored = np.sqrt(np.mean((at(turn + beyond) - at(turn - beyond)) ** 2))
-        behind = np.arange(-35.0, 36.0, 5.0)
-        reach = at(turn + 180.0 + behind) * np.cos(np.radians(behind))  # constant where the back is flat
-        bulge = at(turn + behind) * np.cos(np.radians(behind))
-        cost[n] = mirrored + 0.5 * reach.std() - 0.5 * bulge.std()
-    return cost
+    front, right = _level_axes(up)
+    axes = np.stack([right, front, up], axis=1)
+    radius = outline_radius((faces.centres - faces.middle) @ axes, faces.normals @ axes, faces.areas)
+    around = np.arange(-35.0, 36.0, 5.0)
+    # how far the wall reaches along the candidate: the same all over a flat back
+    back, ahead = (radius_at(radius, turns_deg[:, None] + side + around) * np.cos(np.radians(around)) for side in (180.0, 0.0))
+    return np.asarray(mirror_misfit(radius, turns_deg) + 0.5 * back.std(axis=1) - 0.5 * ahead.std(axis=1))

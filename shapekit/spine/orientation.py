@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,19 +11,29 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from shapekit.core.conventions import AP, PATCH_SPACING_MM, SI
 from shapekit.core.frame import Frame
+from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Body
 from shapekit.mesh import mesh_from_sdf
+from shapekit.sdf import resample_sdf
 from shapekit.spine.curve import steady_anterior, superior_directions
 from shapekit.spine.evidence import Evidence, Faces, gather_evidence
-from shapekit.spine.patches import body_on_patch
+from shapekit.spine.facing import find_anterior, find_superior
+from shapekit.spine.patches import patch_grid
 
 Float = NDArray[np.float64]
 
 ANGLES_DEG = torch.arange(-24.0, 24.01, 0.5, dtype=torch.float64)
 WEDGES_DEG = torch.arange(-14.0, 26.01, 2.0, dtype=torch.float64)
 ROUNDS = 2
+BOX = (96, 96, 96)
+"""Side, mm, of the box about a body whose axes are not known at all."""
+BROKEN_DEG = 2.0
+"""What a broken endplate adds to the uncertainty: walls and the line are moved with it, which the model takes for independent."""
+GUESS_DEG = 90.0
+"""Stated uncertainty where signs and order of the axes are a guess."""
 
 WEDGE_DEG = dict(
     zip(
@@ -34,7 +44,58 @@ WEDGE_DEG = dict(
 )
 """Mean angle between a healthy body's endplates, positive where the front is lower (sources: data/reference)."""
 
-MODEL: Mapping[str, float] = {}
+Model = Mapping[str, float] | Mapping[str, Tensor]
+
+
+class Sighting(NamedTuple):
+    """What is known of the way one body faces, against the frame it was measured in.
+
+    Parameters
+    ----------
+    level : Level
+    prior : (3,) float
+        Pitch, roll and yaw (degrees) by the centre line and the canal; NaN where unknown.
+    evidence : Evidence
+    """
+
+    level: Level
+    prior: tuple[float, float, float]
+    evidence: Evidence
+
+
+MODEL: Mapping[str, float] = {
+    "wedge_sd": 3.04,
+    "top_pitch_sd": 1.22,
+    "low_pitch_sd": 1.37,
+    "top_broken_sd": 8.43,
+    "low_broken_sd": 4.04,
+    "wall_pitch_sd": 1.73,
+    "wall_pitch_freedom": 30.00,
+    "front_pitch_sd": 2.38,
+    "front_pitch_freedom": 18.05,
+    "line_pitch_sd": 1.54,
+    "line_pitch_freedom": 2.10,
+    "top_roll_sd": 1.57,
+    "top_roll_freedom": 14.71,
+    "low_roll_sd": 1.30,
+    "low_roll_freedom": 7.06,
+    "side_roll_sd": 1.41,
+    "side_roll_freedom": 30.00,
+    "line_roll_sd": 0.64,
+    "line_roll_freedom": 7.78,
+    "wall_yaw_sd": 3.56,
+    "wall_yaw_freedom": 30.00,
+    "mirror_yaw_sd": 1.82,
+    "mirror_yaw_freedom": 6.92,
+    "canal_yaw_sd": 0.82,
+    "canal_yaw_freedom": 8.56,
+    "top_broken_deg": -3.99,
+    "low_broken_deg": 0.10,
+    "wall_pitch_bias": -0.70,
+    "front_pitch_bias": 0.54,
+    "top_broken": 0.25,
+    "low_broken": 0.05,
+}
 """Fitted by ``python docs/frames/fit.py`` on phantoms; degrees, degrees of freedom, probabilities."""
 
 
@@ -58,25 +119,58 @@ def vertebra_frames(bodies: Sequence[Body]) -> list[Frame]:
     """
     if not bodies:
         return []
-    frames, up, ahead = first_frames(bodies)
-    faces = [Faces.of(mesh_from_sdf(body_on_patch(body, frame))) for body, frame in zip(bodies, frames, strict=True)]
-    for _ in range(ROUNDS):
-        found = [gather_evidence(of_body, frame) for of_body, frame in zip(faces, frames, strict=True)]
-        turn, error = weigh(found, [prior_angles(frame, up[n], ahead[n]) for n, frame in enumerate(frames)], [body.level for body in bodies], MODEL)
+    frames, up, ahead, doubtful = first_frames(bodies)
+    faces = [faces_of(body, patch_grid(frame)) for body, frame in zip(bodies, frames, strict=True)]
+    for round_ in range(ROUNDS):
+        if round_ and len(bodies) > 1 and ahead[0] is None:  # without arches neighbours steady each other
+            facing: list[Float | None] = [frame.axes[:, AP] for frame in frames]
+            ahead = list(steady_anterior(facing, np.stack([frame.axes[:, SI] for frame in frames]), np.array([not b.partial for b in bodies])))
+        seen = [
+            Sighting(body.level, prior_angles(frame, *known), gather_evidence(of_body, frame))
+            for body, frame, of_body, *known in zip(bodies, frames, faces, up, ahead, strict=True)
+        ]
+        turn, error = weigh(seen, MODEL)
         frames = [
-            Frame(frame.origin, frame.axes @ Rotation.from_rotvec(turn[n], degrees=True).as_matrix(), float(error[n]))
+            Frame(frame.origin, frame.axes @ Rotation.from_rotvec(turn[n], degrees=True).as_matrix(), GUESS_DEG if doubtful else float(error[n]))
             for n, frame in enumerate(frames)
         ]
     return frames
 
 
-def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None], list[Float | None]]:
-    """Frames from where the bodies lie and where their canals are, and the superior and anterior directions these rest on."""
+def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None], list[Float | None], bool]:
+    """Frames from where the bodies lie and where their canals are.
+
+    Returns
+    -------
+    frames : list of Frame
+    up, ahead : lists of (3,) float or None
+        The superior and anterior directions that the centre line and the canals give; None where there is no line, no arch.
+    doubtful : bool
+        The axes of a lone body are a guess (see ``find_superior``).
+    """
     centres = np.stack([body.centre_mm for body in bodies])
     whole = np.array([not body.partial for body in bodies])
-    up = superior_directions(centres, np.array([not body.partial or body.anterior is not None for body in bodies]))
-    ahead = steady_anterior([body.anterior for body in bodies], up, whole)
-    return [Frame.from_directions(body.centre_mm, up[n], ahead[n]) for n, body in enumerate(bodies)], list(up), list(ahead)
+    up = list(superior_directions(centres, np.array([not body.partial or body.anterior is not None for body in bodies])))
+    arches, doubtful = any(body.anterior is not None for body in bodies), False
+    if len(bodies) > 1 and arches:
+        ahead = list(steady_anterior([body.anterior for body in bodies], np.stack(up), whole))
+        return [Frame.from_directions(body.centre_mm, up[n], ahead[n]) for n, body in enumerate(bodies)], [*up], [*ahead], False
+    boxes = [Grid.from_frame(Frame(body.centre_mm, np.eye(3)), BOX, PATCH_SPACING_MM) for body in bodies]
+    faces = [faces_of(body, box) for body, box in zip(bodies, boxes, strict=True)]
+    if len(bodies) == 1:
+        up[0], doubtful = find_superior(faces[0])
+    shared = bodies[0].anterior if arches else find_anterior(faces, up)
+    assert shared is not None
+    ahead = list(steady_anterior([shared] * len(bodies), np.stack(up), whole | True))
+    frames = [Frame.from_directions(body.centre_mm, up[n], ahead[n]) for n, body in enumerate(bodies)]
+    line: list[Float | None] = [*up] if len(bodies) > 1 else [None]
+    return frames, line, [shared if arches else None] * len(bodies), doubtful
+
+
+def faces_of(body: Body, grid: Grid) -> Faces:
+    """Faces of a body's mesh, extracted on a grid of 1 mm; none where no surface meets it."""
+    shape = resample_sdf(body.sdf, grid)
+    return Faces.of(mesh_from_sdf(shape)) if float(shape.values.min()) < 0.0 else Faces(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
 
 
 def prior_angles(frame: Frame, up: Float | None, ahead: Float | None) -> tuple[float, float, float]:
@@ -86,55 +180,52 @@ def prior_angles(frame: Frame, up: Float | None, ahead: Float | None) -> tuple[f
     return float(np.degrees(np.arctan2(-y, z))), float(np.degrees(np.arctan2(x, z))), float(np.degrees(np.arctan2(-right, front)))
 
 
-def weigh(
-    evidence: Sequence[Evidence], prior: Sequence[tuple[float, float, float]], levels: Sequence[Level], model: Mapping[str, float]
-) -> tuple[Float, Float]:
+def weigh(seen: Sequence[Sighting], model: Model) -> tuple[Float, Float]:
     """Posterior mean of the rotation about LR, AP and SI, (n, 3) degrees, and its uncertainty, (n,) degrees."""
     means, variances = [], []
     for axis in (pitch_log_density, roll_log_density, yaw_log_density):
-        density = torch.softmax(axis(evidence, prior, levels, model), dim=1)
+        density = torch.softmax(axis(seen, model), dim=1)
         mean = density @ ANGLES_DEG
         means.append(mean)
         variances.append((density * (ANGLES_DEG - mean[:, None]) ** 2).sum(dim=1))
+    sound, either = (torch.logsumexp(pitch_log_density(seen, model, both_sound=known), dim=1) for known in (True, False))
+    variances.append((1.0 - torch.exp(sound - either)).clamp(0.0, 1.0) * BROKEN_DEG**2)
     return torch.stack(means, dim=1).numpy(), torch.stack(variances, dim=1).sum(dim=1).sqrt().numpy()
 
 
-def pitch_log_density(
-    evidence: Sequence[Evidence], prior: Sequence[tuple[float, float, float]], levels: Sequence[Level], model: Mapping[str, float] | Mapping[str, Tensor]
-) -> Tensor:
-    """Unnormalised log density of the pitch at ``ANGLES_DEG``, (n, angles); the body's own wedge is integrated out."""
+def pitch_log_density(seen: Sequence[Sighting], model: Model, *, both_sound: bool = False) -> Tensor:
+    """Unnormalised log density of the pitch at ``ANGLES_DEG``, (n, angles); the body's own wedge is integrated out.
+
+    With ``both_sound`` that of the pitch and of two sound endplates.
+    """
     angle, wedge = ANGLES_DEG[:, None], WEDGES_DEG[None, :]
-    usual = torch.tensor([WEDGE_DEG.get(level, 0.0) for level in levels], dtype=torch.float64)[:, None, None]
+    usual = torch.tensor([WEDGE_DEG.get(one.level, 0.0) for one in seen], dtype=torch.float64)[:, None, None]
     total = _gaussian(wedge - usual, model["wedge_sd"])
     for name, side in (("top", -0.5), ("low", 0.5)):
-        seen, missing = _seen([getattr(found, f"{name}_pitch") for found in evidence])
-        off = seen[..., None] - (angle + side * wedge)
+        measured, missing = _seen([getattr(one.evidence, f"{name}_pitch") for one in seen])
+        off = measured[..., None] - (angle + side * wedge)
         sound = _gaussian(off, model[f"{name}_pitch_sd"]) + _log(1.0 - model[f"{name}_broken"])
         broken = _gaussian(off - model[f"{name}_broken_deg"], model[f"{name}_broken_sd"]) + _log(model[f"{name}_broken"])
-        total = total + torch.where(missing[..., None], 0.0, torch.logaddexp(sound, broken))
+        total = total + torch.where(missing[..., None], 0.0, sound if both_sound else torch.logaddexp(sound, broken))
     density = torch.logsumexp(total, dim=2)
     for name in ("wall", "front"):
-        density = density + _heavy_tailed([getattr(found, f"{name}_pitch") for found in evidence], f"{name}_pitch", model)
-    return density + _heavy_tailed([angles[0] for angles in prior], "line_pitch", model)
+        density = density + _heavy_tailed([getattr(one.evidence, f"{name}_pitch") for one in seen], f"{name}_pitch", model)
+    return density + _heavy_tailed([one.prior[0] for one in seen], "line_pitch", model)
 
 
-def roll_log_density(
-    evidence: Sequence[Evidence], prior: Sequence[tuple[float, float, float]], levels: Sequence[Level], model: Mapping[str, float] | Mapping[str, Tensor]
-) -> Tensor:
+def roll_log_density(seen: Sequence[Sighting], model: Model) -> Tensor:
     """Unnormalised log density of the roll at ``ANGLES_DEG``, (n, angles)."""
-    density = _heavy_tailed([angles[1] for angles in prior], "line_roll", model)
+    density = _heavy_tailed([one.prior[1] for one in seen], "line_roll", model)
     for name in ("top_roll", "low_roll", "side_roll"):
-        density = density + _heavy_tailed([getattr(found, name) for found in evidence], name, model)
+        density = density + _heavy_tailed([getattr(one.evidence, name) for one in seen], name, model)
     return density
 
 
-def yaw_log_density(
-    evidence: Sequence[Evidence], prior: Sequence[tuple[float, float, float]], levels: Sequence[Level], model: Mapping[str, float] | Mapping[str, Tensor]
-) -> Tensor:
+def yaw_log_density(seen: Sequence[Sighting], model: Model) -> Tensor:
     """Unnormalised log density of the yaw at ``ANGLES_DEG``, (n, angles)."""
-    density = _heavy_tailed([angles[2] for angles in prior], "canal_yaw", model)
-    for name in ("wall_yaw", "side_yaw"):
-        density = density + _heavy_tailed([getattr(found, name) for found in evidence], name, model)
+    density = _heavy_tailed([one.prior[2] for one in seen], "canal_yaw", model)
+    for name in ("wall_yaw", "mirror_yaw"):
+        density = density + _heavy_tailed([getattr(one.evidence, name) for one in seen], name, model)
     return density
 
 
@@ -153,7 +244,7 @@ def _gaussian(off: Tensor, sd: float | Tensor) -> Tensor:
     return -0.5 * (off / sd) ** 2 - _log(sd)
 
 
-def _heavy_tailed(values: Sequence[float], name: str, model: Mapping[str, float] | Mapping[str, Tensor]) -> Tensor:
+def _heavy_tailed(values: Sequence[float], name: str, model: Model) -> Tensor:
     """Log density of Student's t at every angle for what was seen, (n, angles); 0 where nothing was."""
     seen, missing = _seen(values)
     sd, freedom = (torch.as_tensor(model[f"{name}_{part}"], dtype=torch.float64) for part in ("sd", "freedom"))
