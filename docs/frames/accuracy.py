@@ -23,7 +23,7 @@ def chord_frame(centres, n):
 
 rows = defaultdict(list)
 for index in range(COUNT):
-    generator = patient_generator(500, index)
+    generator = patient_generator(600, index)
     patient = draw_patient(generator)
     name = list(SPACINGS)[index % 2]
     scan = acquire(patient, scan_grid(patient, SPACINGS[name]), generator=generator)

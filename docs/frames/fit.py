@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from shapekit.phantom.acquisition import acquire, scan_grid
 from shapekit.phantom.patient import draw_patient, patient_generator
-from shapekit.spine import extract_bodies, patch_grid
+from shapekit.spine import extract_bodies
 from shapekit.spine.evidence import gather_evidence
 from shapekit.spine.orientation import (
     ANGLES_DEG,
@@ -42,7 +42,7 @@ for index in range(COUNT):
     frames, up, ahead, _ = first_frames(bodies)
     for n, (body, frame) in enumerate(zip(bodies, frames, strict=True)):
         if not body.partial:
-            seen.append(Sighting(body.level, prior_angles(frame, up[n], ahead[n]), gather_evidence(faces_of(body, patch_grid(frame)), frame)))
+            seen.append(Sighting(body.level, prior_angles(frame, up[n], ahead[n]), gather_evidence(faces_of(body), frame)))
             truth.append(Rotation.from_matrix(frame.axes.T @ patient[body.level].frame().axes).as_rotvec(degrees=True))
 truth = torch.tensor(np.array(truth)).clamp(float(ANGLES_DEG[0]) + 1, float(ANGLES_DEG[-1]) - 1)
 

@@ -11,26 +11,23 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from shapekit.core.conventions import AP, PATCH_SPACING_MM, SI
+from shapekit.core.conventions import AP, SI
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Body
 from shapekit.mesh import mesh_from_sdf
-from shapekit.sdf import resample_sdf
+from shapekit.sdf import thin_sdf
 from shapekit.spine.curve import steady_anterior, superior_directions
 from shapekit.spine.evidence import Evidence, Faces, gather_evidence
 from shapekit.spine.facing import find_anterior, find_superior
-from shapekit.spine.patches import patch_grid
 
 Float = NDArray[np.float64]
 
 ANGLES_DEG = torch.arange(-24.0, 24.01, 0.5, dtype=torch.float64)
 WEDGES_DEG = torch.arange(-14.0, 26.01, 2.0, dtype=torch.float64)
 ROUNDS = 2
-BOX = (96, 96, 96)
-"""Side, mm, of the box about a body whose axes are not known at all."""
-BROKEN_DEG = 2.0
+MESH_SPACING_MM = 1.0
+BROKEN_DEG = 1.25
 """What a broken endplate adds to the uncertainty: walls and the line are moved with it, which the model takes for independent."""
 GUESS_DEG = 90.0
 """Stated uncertainty where signs and order of the axes are a guess."""
@@ -120,7 +117,7 @@ def vertebra_frames(bodies: Sequence[Body]) -> list[Frame]:
     if not bodies:
         return []
     frames, up, ahead, doubtful = first_frames(bodies)
-    faces = [faces_of(body, patch_grid(frame)) for body, frame in zip(bodies, frames, strict=True)]
+    faces = [faces_of(body) for body in bodies]
     for round_ in range(ROUNDS):
         if round_ and len(bodies) > 1 and ahead[0] is None:  # without arches neighbours steady each other
             facing: list[Float | None] = [frame.axes[:, AP] for frame in frames]
@@ -155,8 +152,7 @@ def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None
     if len(bodies) > 1 and arches:
         ahead = list(steady_anterior([body.anterior for body in bodies], np.stack(up), whole))
         return [Frame.from_directions(body.centre_mm, up[n], ahead[n]) for n, body in enumerate(bodies)], [*up], [*ahead], False
-    boxes = [Grid.from_frame(Frame(body.centre_mm, np.eye(3)), BOX, PATCH_SPACING_MM) for body in bodies]
-    faces = [faces_of(body, box) for body, box in zip(bodies, boxes, strict=True)]
+    faces = [faces_of(body) for body in bodies]
     if len(bodies) == 1:
         up[0], doubtful = find_superior(faces[0])
     shared = bodies[0].anterior if arches else find_anterior(faces, up)
@@ -167,9 +163,9 @@ def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None
     return frames, line, [shared if arches else None] * len(bodies), doubtful
 
 
-def faces_of(body: Body, grid: Grid) -> Faces:
-    """Faces of a body's mesh, extracted on a grid of 1 mm; none where no surface meets it."""
-    shape = resample_sdf(body.sdf, grid)
+def faces_of(body: Body) -> Faces:
+    """Faces of a body's mesh, at about 1 mm; none where it has no surface."""
+    shape = thin_sdf(body.sdf, MESH_SPACING_MM)
     return Faces.of(mesh_from_sdf(shape)) if float(shape.values.min()) < 0.0 else Faces(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
 
 

@@ -27,5 +27,5 @@ def test_voxels_at_any_angle_leave_frames_and_heights(patient, seed):
     again, other = read(patient, Rotation.random(rng=np.random.default_rng(seed)).as_matrix())
     off = np.array([one.angle_to(two) for one, two in zip(frames, again, strict=True)])
     assert (off < [max(one.error_deg, two.error_deg) for one, two in zip(frames, again, strict=True)]).all()
-    assert np.abs(heights - other).mean() < 0.15
-    assert np.abs(heights - other).max() < 0.5
+    assert np.quantile(np.abs(heights - other), 0.8) <= 0.3  # an upright grid meets both plates of a body with whole layers
+    assert np.abs(heights - other).max() <= 0.45

@@ -6,8 +6,9 @@ from scipy.spatial.transform import Rotation
 
 import shapekit as sk
 from shapekit.core.grid import Grid
+from shapekit.core.values import Sdf
 from shapekit.mesh import mesh_from_sdf, volume_mm3
-from shapekit.sdf import refine_sdf, resample_sdf, sdf_from_mask
+from shapekit.sdf import refine_sdf, resample_sdf, sdf_from_mask, thin_sdf
 from tests.factories import ellipsoid_distance, oblique_grid
 
 
@@ -104,3 +105,13 @@ def test_what_has_no_surface_or_no_right_angles_is_refused():
         sdf_from_mask(mask, Grid(grid.shape, sheared))
     with pytest.raises(sk.InputError, match="mask has shape"):
         sdf_from_mask(mask[1:], grid)
+
+
+def test_thinning_keeps_voxels_where_they_are():
+    grid = oblique_grid((37, 52, 41), (0.3, 0.45, 2.0))
+    values = np.arange(37 * 52 * 41, dtype=np.float32).reshape(grid.shape)
+    thin = thin_sdf(Sdf(values, grid), 1.0)
+    assert thin.grid.spacing_mm == pytest.approx([0.9, 0.9, 2.0])
+    assert (thin.values == values[::3, ::2]).all()
+    assert thin.grid.to_world([4, 5, 6]) == pytest.approx(grid.to_world([12, 10, 6]))
+    assert thin_sdf(thin, 1.0) is thin
