@@ -1,0 +1,13 @@
+// The signed distance's maths: one voxel of one line against another (docs/ops/signed_distance.md).
+#pragma once
+
+#include "shapekit_host_device.h"
+
+namespace shapekit {
+
+// A field of squared distances to the nearest voxel of the other side: positive outside the mask, negative inside, never 0.
+// Seen from a voxel, another one of its own side passes its distance on, and one of the other side is a goal itself: 0.
+// `side` is +1 for a voxel outside, -1 inside.
+SHAPEKIT_INLINE float squared_through(float side, float other, float step_squared) { return larger(side * other, 0.0f) + step_squared; }
+
+}  // namespace shapekit
