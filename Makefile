@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint bench wheel-check clean
 
-$(VENV)/installed: pyproject.toml constraints.txt
+NATIVE := $(wildcard cuda_ops/CMakeLists.txt cuda_ops/*.h cuda_ops/include/*.h cuda_ops/*/*_cpu.cpp)
+
+$(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'shapekit needs Python 3.11 or newer; set PYTHON=python3.11'"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
