@@ -40,8 +40,9 @@ void share_out(std::int64_t count, int threads, const Work& work) {
 
 #define SHAPEKIT_EXPORT extern "C" __attribute__((visibility("default")))
 
-// One function, compiled for several instruction sets and chosen when the library is loaded; elsewhere the baseline only.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+// One function, compiled for several instruction sets and chosen when the library is loaded; elsewhere, and for the tests of each single
+// one, as the compiler is told.
+#if !defined(SHAPEKIT_NO_CLONES) && defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define SHAPEKIT_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define SHAPEKIT_CLONES

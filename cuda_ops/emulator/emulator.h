@@ -1,13 +1,12 @@
 // Runs CUDA kernels on the CPU, for the tests: every thread of a block is a fibre, and barriers and warp shuffles switch between them.
-// The fibres of a block run in descending order, and shared memory begins as NaNs, so that a missing barrier shows.
+// The threads of a block take turns in ascending order, in every other block in descending order, and shared memory begins as NaNs, so
+// that a missing barrier shows: give it two blocks at least.
 // It does not see what only real concurrency shows (races between reads and writes of one phase): the GPU check does.
 #pragma once
 
 #include <ucontext.h>
 
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -47,11 +46,7 @@ static ucontext_t scheduler;
 static int current;
 static std::function<void()> kernel;
 
-[[noreturn]] inline void fail(const char* what) {
-  std::fprintf(stderr, "emulator: %s (block %u)\n", what, blockIdx.x);
-  std::fflush(stderr);
-  std::_Exit(3);
-}
+constexpr int SPLIT_WARP = 1, SPLIT_BLOCK = 2;  // only some threads came to a shuffle, to a barrier
 
 inline void pause(State state) {
   Fibre& fibre = fibres[current];
@@ -65,8 +60,8 @@ inline void body() {
   swapcontext(&fibres[current].context, &scheduler);
 }
 
-// Lets those go on who wait for nobody any more: whole warps at a shuffle, or everybody at the barrier. False when all are done.
-inline bool release() {
+// Lets those go on who wait for nobody any more: whole warps at a shuffle, or everybody at the barrier. Returns a fault, or 0.
+inline int release(bool& all_done) {
   std::size_t done = 0, waiting = 0, released = 0;
   for (std::size_t warp = 0; warp < fibres.size(); warp += WARP) {
     std::size_t shuffling = 0;
@@ -80,18 +75,20 @@ inline bool release() {
       for (int lane = 0; lane < WARP; ++lane) fibres[warp + lane].state = State::READY;
       released += WARP;
     } else if (shuffling) {
-      fail("only some threads of a warp are at a shuffle");
+      return SPLIT_WARP;
     }
   }
-  if (released) return true;
-  if (waiting && waiting != fibres.size()) fail("only some threads of a block are at a barrier");
-  for (Fibre& fibre : fibres) {
-    if (fibre.state == State::AT_BARRIER) fibre.state = State::READY;
+  if (!released && waiting && waiting != fibres.size()) return SPLIT_BLOCK;
+  if (!released) {
+    for (Fibre& fibre : fibres) {
+      if (fibre.state == State::AT_BARRIER) fibre.state = State::READY;
+    }
   }
-  return done != fibres.size();
+  all_done = done == fibres.size();
+  return 0;
 }
 
-inline void launch(long long blocks, int threads, std::function<void()> call) {
+inline int launch(long long blocks, int threads, std::function<void()> call) {
   kernel = std::move(call);
   fibres = std::vector<Fibre>(threads);
   for (long long block = 0; block < blocks; ++block) {
@@ -104,17 +101,33 @@ inline void launch(long long blocks, int threads, std::function<void()> call) {
       makecontext(&fibre.context, body, 0);
       fibre.state = State::READY;
     }
-    do {
-      for (current = threads - 1; current >= 0; --current) {
+    for (bool all_done = false; !all_done;) {
+      for (int turn = 0; turn < threads; ++turn) {
+        current = block % 2 ? turn : threads - 1 - turn;
         if (fibres[current].state != State::READY) continue;
         threadIdx.x = current;
         swapcontext(&scheduler, &fibres[current].context);
       }
-    } while (release());
+      if (const int fault = release(all_done)) return fault;
+    }
   }
+  return 0;
 }
 
+// A kernel with its own arguments behind those of the launch; what the tests call in the place of cuda.core's launch.
+template <auto kernel>
+struct Emulated;
+template <typename... Arguments, void (*kernel)(Arguments...)>
+struct Emulated<kernel> {
+  static int run(long long blocks, int threads, Arguments... arguments) {
+    return launch(blocks, threads, [=] { kernel(arguments...); });
+  }
+};
+
 }  // namespace emulator
+
+#define EMULATED(kernel) \
+  extern "C" void* emulated_##kernel() { return reinterpret_cast<void*>(&emulator::Emulated<kernel>::run); }
 
 inline void __syncthreads() {
   const unsigned thread = threadIdx.x;

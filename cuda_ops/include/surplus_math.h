@@ -186,7 +186,7 @@ SHAPEKIT_INLINE void finish_item(const Item& item, const double* sums, double do
   columns[V_WEIGHTED_EXPECTED] = voxel * sums[WEIGHTED_EXPECTED];
   columns[V_EXPECTED] = voxel * sums[EXPECTED];
   columns[V_ACTUAL] = voxel * sums[ACTUAL];
-  columns[V_STATUS] = item.faults | (doubts > 0.0 ? BAD_GRID : 0);
+  columns[V_STATUS] = item.faults | (doubts == 0.0 ? 0 : BAD_GRID);
 }
 
 // d loss / d sum, times d occupancy / d sdf without its ramp: what the backward pass needs of an item.

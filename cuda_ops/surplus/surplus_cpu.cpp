@@ -38,6 +38,9 @@ struct Parameters {
 
 std::int64_t lines_per_block(Sides sides) { return std::max<std::int64_t>(1, BLOCK_VOXELS / sides.w); }
 
+// Whatever takes or gives Floats must be inlined: clones for several instruction sets pass them in different registers.
+#define SHAPEKIT_INLINED __attribute__((always_inline))
+
 // Calls visit(expected, actual, line, w, at, count) for 16 voxels after the other of some lines: from voxel w of a line, `at` in the grids.
 // The last ones of a line may be fewer: FAR fills them up. One flat loop, so that what visit keeps stays in registers.
 template <typename Visit>
@@ -78,7 +81,7 @@ SHAPEKIT_CLONES void sum_lines(const float* expected, const float* actual, const
                                double* record) {
   Sums<Floats> sums = {};
   const float per_spacing = float(1.0 / item.spacing);
-  walk(expected, actual, item, sides, begin, end, [&](Floats e, Floats a, const Line& line, Floats w, std::int64_t, int) {
+  walk(expected, actual, item, sides, begin, end, [&](Floats e, Floats a, const Line& line, Floats w, std::int64_t, int) SHAPEKIT_INLINED {
     add_terms(e, a, line, w, per_spacing, sums);
   });
   Floats list[SUMS];
@@ -93,7 +96,7 @@ SHAPEKIT_CLONES void sum_lines(const float* expected, const float* actual, const
 SHAPEKIT_CLONES void slope_lines(const float* expected, const float* actual, const Item& item, const Slopes& slopes, Sides sides, std::int64_t begin,
                                  std::int64_t end, float* to_expected, float* to_actual) {
   const float per_spacing = float(1.0 / item.spacing);
-  walk(expected, actual, item, sides, begin, end, [&](Floats e, Floats a, const Line& line, Floats w, std::int64_t at, int count) {
+  walk(expected, actual, item, sides, begin, end, [&](Floats e, Floats a, const Line& line, Floats w, std::int64_t at, int count) SHAPEKIT_INLINED {
     Floats of_expected, of_actual;
     gradients_of(e, a, line, slopes, w, per_spacing, of_expected, of_actual);
     std::memcpy(to_expected + at, &of_expected, count * sizeof(float));

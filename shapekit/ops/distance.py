@@ -100,21 +100,16 @@ def _of_tensor(mask: Tensor, spacing: Sequence[float], backend: str) -> Tensor:
     return torch.ops.shapekit.signed_distance(mask.contiguous(), spacing)  # type: ignore[no-any-return]
 
 
-torch.library.define("shapekit::signed_distance", "(Tensor mask, float[] spacing_mm) -> Tensor")
-
-
 def _run_cpu(mask: int, spacing_mm: list[float], shape: Sequence[int], field: int) -> None:
     _native.call("shapekit_signed_distance", mask, (ctypes.c_double * 3)(*spacing_mm), *shape, torch.get_num_threads(), field)
 
 
-@torch.library.impl("shapekit::signed_distance", "CPU")
 def _distance_cpu(mask: Tensor, spacing_mm: list[float]) -> Tensor:
     field = torch.zeros(mask.shape, dtype=torch.float32)
     _run_cpu(mask.contiguous().data_ptr(), spacing_mm, mask.shape, field.data_ptr())
     return field
 
 
-@torch.library.impl("shapekit::signed_distance", "CUDA")
 def _distance_cuda(mask: Tensor, spacing_mm: list[float]) -> Tensor:
     mask = mask.contiguous()
     field = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
@@ -135,4 +130,7 @@ def _distance_fake(mask: Tensor, _: list[float]) -> Tensor:
     return mask.new_zeros(mask.shape, dtype=torch.float32)
 
 
+torch.library.define("shapekit::signed_distance", "(Tensor mask, float[] spacing_mm) -> Tensor")
+torch.library.impl("shapekit::signed_distance", "CPU", _distance_cpu)
+torch.library.impl("shapekit::signed_distance", "CUDA", _distance_cuda)
 torch.library.register_fake("shapekit::signed_distance", _distance_fake)

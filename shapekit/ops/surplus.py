@@ -209,16 +209,10 @@ def _check_values(expected: Tensor, actual: Tensor, centre: Tensor, rotation: Te
         raise InputError("rotation is not orthonormal; its columns must be perpendicular unit vectors.")
 
 
-_INPUTS = "Tensor expected, Tensor actual, Tensor centre, Tensor rotation, Tensor sigma_mm, Tensor length_ap_mm, float spacing_mm"
-torch.library.define("shapekit::surplus_volume", f"({_INPUTS}) -> Tensor")
-torch.library.define("shapekit::surplus_volume_backward", f"(Tensor upstream, {_INPUTS}) -> (Tensor, Tensor)")
-
-
 def _pointers(expected: Tensor, actual: Tensor, centre: Tensor, rotation: Tensor, sigma_mm: Tensor, length_ap_mm: Tensor) -> list[int]:
     return _native.pointers(expected=expected, actual=actual, centre=centre, rotation=rotation, sigma_mm=sigma_mm, length_ap_mm=length_ap_mm)
 
 
-@torch.library.impl("shapekit::surplus_volume", "CPU")
 def _forward_cpu(*inputs: Any) -> Tensor:
     *tensors, spacing_mm = inputs
     columns = torch.zeros(len(tensors[0]), COLUMNS, dtype=torch.float64)
@@ -227,7 +221,6 @@ def _forward_cpu(*inputs: Any) -> Tensor:
     return _without_faults(columns, tensors)
 
 
-@torch.library.impl("shapekit::surplus_volume", "CUDA")
 def _forward_cuda(*inputs: Any) -> Tensor:
     *tensors, spacing_mm = inputs
     batch, *sides = tensors[0].shape
@@ -246,10 +239,10 @@ def _without_faults(columns: Tensor, tensors: list[Tensor]) -> Tensor:
     """Raise for the faults that a kernel met on its way; it sees every value anyhow."""
     if bool(columns[:, -1].any()):
         _check_values(*tensors)
+        raise InputError("the kernels met values in expected or actual that they could not sum; the grids must not change meanwhile.")
     return columns
 
 
-@torch.library.impl("shapekit::surplus_volume_backward", "CPU")
 def _backward_cpu(upstream: Tensor, *inputs: Any) -> tuple[Tensor, Tensor]:
     *tensors, spacing_mm = inputs
     upstream = upstream.double().contiguous()
@@ -260,7 +253,6 @@ def _backward_cpu(upstream: Tensor, *inputs: Any) -> tuple[Tensor, Tensor]:
     return gradients
 
 
-@torch.library.impl("shapekit::surplus_volume_backward", "CUDA")
 def _backward_cuda(upstream: Tensor, *inputs: Any) -> tuple[Tensor, Tensor]:
     *tensors, spacing_mm = inputs
     upstream = upstream.double().contiguous()
@@ -293,6 +285,13 @@ def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
     return (*gradients, None, None, None, None, None)
 
 
+_INPUTS = "Tensor expected, Tensor actual, Tensor centre, Tensor rotation, Tensor sigma_mm, Tensor length_ap_mm, float spacing_mm"
+torch.library.define("shapekit::surplus_volume", f"({_INPUTS}) -> Tensor")
+torch.library.define("shapekit::surplus_volume_backward", f"(Tensor upstream, {_INPUTS}) -> (Tensor, Tensor)")
+torch.library.impl("shapekit::surplus_volume", "CPU", _forward_cpu)
+torch.library.impl("shapekit::surplus_volume", "CUDA", _forward_cuda)
+torch.library.impl("shapekit::surplus_volume_backward", "CPU", _backward_cpu)
+torch.library.impl("shapekit::surplus_volume_backward", "CUDA", _backward_cuda)
 torch.library.register_fake("shapekit::surplus_volume", _forward_fake)
 torch.library.register_fake("shapekit::surplus_volume_backward", _backward_fake)
 torch.library.register_autograd("shapekit::surplus_volume", _backward, setup_context=_remember)
