@@ -12,7 +12,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) distance_first(const unsig
   const int n = int(at % length);
   const unsigned char* line = mask + (at - n);
   const bool inside = line[n] != 0;
-  float squared = INFINITY;
+  float squared = no_distance();
   for (int step = 1; step <= larger(n, length - 1 - n); ++step) {
     if ((line[larger(n - step, 0)] != 0) != inside || (line[smaller(n + step, length - 1)] != 0) != inside) {
       squared = float(step) * spacing * (float(step) * spacing);

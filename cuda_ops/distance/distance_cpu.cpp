@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <new>
 #include <vector>
 
@@ -15,7 +14,6 @@ using namespace shapekit;
 
 constexpr int LANES = 16;
 constexpr int PATIENCE = 4;  // steps of the search between two looks at whether it may end
-constexpr float INF = std::numeric_limits<float>::infinity();
 
 // Along the last axis the field is still binary: the nearest voxel of the other side is the end of a run.
 void first_axis(const std::uint8_t* mask, int length, float spacing, float* field) {
@@ -27,7 +25,7 @@ void first_axis(const std::uint8_t* mask, int length, float spacing, float* fiel
       const int before = begin > 0 ? n - begin + 1 : length, after = end < length ? end - n : length;
       const int steps = std::min(before, after);
       const float way = float(steps) * spacing;
-      field[n] = side * (steps < length ? way * way : INF);
+      field[n] = side * (steps < length ? way * way : no_distance());
     }
     begin = end;
   }

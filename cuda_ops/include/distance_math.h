@@ -10,4 +10,13 @@ namespace shapekit {
 // `side` is +1 for a voxel outside, -1 inside.
 SHAPEKIT_INLINE float squared_through(float side, float other, float step_squared) { return larger(side * other, 0.0f) + step_squared; }
 
+// Infinity: the distance to the other side where a line has none.
+SHAPEKIT_INLINE float no_distance() {
+#ifdef __CUDACC__
+  return __int_as_float(0x7f800000);
+#else
+  return __builtin_inff();
+#endif
+}
+
 }  // namespace shapekit

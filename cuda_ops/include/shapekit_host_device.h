@@ -2,7 +2,7 @@
 #pragma once
 
 #ifdef __CUDACC__
-#define SHAPEKIT_INLINE __host__ __device__ __forceinline__
+#define SHAPEKIT_INLINE __device__ __forceinline__
 #else
 #define SHAPEKIT_INLINE static inline __attribute__((always_inline))
 #endif
@@ -42,9 +42,13 @@ struct BitsOf<float> {
 
 template <typename F>
 SHAPEKIT_INLINE typename BitsOf<F>::type bits_of(F value) {
+#ifdef __CUDACC__
+  return __float_as_uint(value);
+#else
   typename BitsOf<F>::type bits;
   __builtin_memcpy(&bits, &value, sizeof value);
   return bits;
+#endif
 }
 
 // Its highest bit is set for NaN and both infinities, whose exponent's last step up carries into the sign. Whole numbers: the host's

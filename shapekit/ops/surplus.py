@@ -68,7 +68,7 @@ def surplus_volume(
 ) -> SurplusVolumes:
     """Integrate the surplus under a rotated anisotropic Gaussian (equations of docs/ops/surplus_volume.md).
 
-    Gradients flow to both grids in every backend, to centre, rotation and sigma in the reference only.
+    Gradients flow to both grids in every backend, to centre, rotation and sigma in the reference only; the volumes are steps in length.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ def surplus_volume(
     _check(expected, actual, spacing_mm, parameters)
     if expected.dtype in (torch.float16, torch.bfloat16):
         expected, actual = expected.float(), actual.float()
-    wants_more = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in parameters.values())
+    wants_more = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (centre, rotation, sigma_mm))
     only_reference = "float64 is the reference's" if expected.dtype == torch.float64 else ""
     if wants_more:
-        only_reference = "gradients to centre, rotation, sigma or length are the reference's"
+        only_reference = "gradients to centre, rotation and sigma are the reference's"
     choice = backend_for(expected.device, backend=backend, only_reference=only_reference)
-    places = tuple(tensor.to(expected.dtype) for tensor in (centre, rotation, sigma_mm, length_ap_mm))
+    places = tuple(tensor.to(expected.dtype) for tensor in (centre, rotation, sigma_mm, length_ap_mm.detach()))
     if choice.name == "reference":
         _check_values(expected, actual, *places)
         volumes = surplus_reference(expected, actual, *places, spacing_mm=spacing_mm)
@@ -203,8 +203,8 @@ def _check_values(expected: Tensor, actual: Tensor, centre: Tensor, rotation: Te
             raise InputError(f"{name} holds NaN or infinite values; it must be finite.")
     for name, tensor in (("sigma_mm", sigma_mm), ("length_ap_mm", length_ap_mm)):
         if not bool((tensor > 0).all()):
-            raise InputError(f"{name} must be positive, but its smallest value is {float(tensor.min())}.")
-    axes = rotation.double()
+            raise InputError(f"{name} must be positive, but its smallest value is {float(tensor.detach().min())}.")
+    axes = rotation.detach().double()
     if float((axes.mT @ axes - torch.eye(3, dtype=axes.dtype, device=axes.device)).abs().max()) > 1e-4:
         raise InputError("rotation is not orthonormal; its columns must be perpendicular unit vectors.")
 
@@ -279,8 +279,8 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noq
 
 
 def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-    if any(ctx.needs_input_grad[2:6]):
-        raise UsageError("the native operators have no gradient to centre, rotation, sigma_mm or length_ap_mm; use backend='reference'.")
+    if any(ctx.needs_input_grad[2:5]):
+        raise UsageError("the native operators have no gradient to centre, rotation or sigma_mm; use backend='reference'.")
     gradients = torch.ops.shapekit.surplus_volume_backward(upstream, *ctx.saved_tensors, ctx.spacing_mm)
     return (*gradients, None, None, None, None, None)
 
