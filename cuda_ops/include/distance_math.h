@@ -8,7 +8,10 @@ namespace shapekit {
 // A field of squared distances to the nearest voxel of the other side: positive outside the mask, negative inside, never 0.
 // Seen from a voxel, another one of its own side passes its distance on, and one of the other side is a goal itself: 0.
 // `side` is +1 for a voxel outside, -1 inside.
-SHAPEKIT_INLINE float squared_through(float side, float other, float step_squared) { return larger(side * other, 0.0f) + step_squared; }
+template <typename F>
+SHAPEKIT_INLINE F squared_through(F side, F other, F step_squared) {
+  return larger(side * other + step_squared, step_squared);
+}
 
 // Infinity: the distance to the other side where a line has none.
 SHAPEKIT_INLINE float no_distance() {

@@ -66,7 +66,7 @@ def backend_for(device: torch.device | str = "cpu", *, backend: str = "auto", on
         if missing:
             _tell_once(missing)
             return Choice("reference", missing)
-        return Choice(kind, "the C++ library" if kind == "cpu" else "CUDA kernels, compiled when first used")
+        return Choice(kind, "the library that came with this install" if kind == "cpu" else "compiled when first used")
     if kind != backend:
         raise UsageError(f"backend is {backend!r}, but the tensors are on {kind}; move them there or ask for 'auto'.")
     if only_reference:
