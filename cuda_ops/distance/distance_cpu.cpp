@@ -35,8 +35,19 @@ void first_axis(const std::uint8_t* mask, int length, double spacing, double* sq
 
 // 16 lines side by side: every voxel looks outward until no voxel further away can be nearer. With a field, the distances go there.
 SHAPEKIT_CLONES void further_axis(double* squared, std::int64_t stride, int length, int lanes, double spacing, float* field, double* lines) {
-  for (int n = 0; n < length; ++n)
-    for (int lane = 0; lane < LANES; ++lane) lines[n * LANES + lane] = lane < lanes ? squared[n * stride + lane] : NEAR;
+  double least[LANES], most[LANES];  // a line's smallest and largest value tell how near its other voxels may bring one at best
+  std::fill_n(least, LANES, no_distance());
+  std::fill_n(most, LANES, -no_distance());
+  for (int n = 0; n < length; ++n) {
+    for (int lane = 0; lane < LANES; ++lane) {
+      const double value = lane < lanes ? squared[n * stride + lane] : NEAR;
+      lines[n * LANES + lane] = value;
+      least[lane] = smaller(least[lane], value);
+      most[lane] = larger(most[lane], value);
+    }
+  }
+  double base[LANES];
+  for (int lane = 0; lane < LANES; ++lane) base[lane] = least[lane] > 0.0 ? least[lane] : most[lane] < 0.0 ? -most[lane] : 0.0;
   for (int n = 0; n < length; ++n) {
     double side[LANES], best[LANES];
     for (int lane = 0; lane < LANES; ++lane) {
@@ -46,7 +57,7 @@ SHAPEKIT_CLONES void further_axis(double* squared, std::int64_t stride, int leng
     const int reach = std::max(n, length - 1 - n);
     for (int step = 1; step <= reach;) {
       double worst = 0.0;
-      for (int lane = 0; lane < LANES; ++lane) worst = larger(worst, best[lane]);
+      for (int lane = 0; lane < LANES; ++lane) worst = larger(worst, base[lane] < no_distance() ? best[lane] - base[lane] : 0.0);
       if (step * spacing * (step * spacing) >= worst) break;
       for (const int until = std::min(step + PATIENCE, reach + 1); step < until; ++step) {
         const double way = step * spacing * (step * spacing);
