@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint bench wheel-check clean
 
-$(VENV)/installed: pyproject.toml constraints.txt
+NATIVE := $(wildcard cuda_ops/CMakeLists.txt cuda_ops/*.h cuda_ops/include/*.h cuda_ops/*/*_cpu.cpp)
+
+$(VENV)/installed: pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'shapekit needs Python 3.11 or newer; set PYTHON=python3.11'"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
@@ -30,10 +32,17 @@ bench: $(VENV)/installed
 clean:
 	rm -rf $(VENV) build dist out
 
-# The wheel, installed without extras and without a compiler, away from the sources; then it scores.
+# The wheel without extras, away from the sources: first made without a compiler, then with one. Both score, and score the same.
 wheel-check: $(VENV)/installed
 	rm -rf out/wheel && mkdir -p out/wheel
-	CC=/bin/false CXX=/bin/false PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps -w out/wheel .
+	CC=/bin/false CXX=/bin/false PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps -w out/wheel/plain .
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps -w out/wheel/native .
 	$(PYTHON) -m venv out/wheel/venv
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt out/wheel/venv/bin/python -m pip install --quiet out/wheel/*.whl
-	cd out/wheel && venv/bin/shapekit doctor && venv/bin/shapekit demo -q -o results && venv/bin/shapekit score $(CURDIR)/data/demo/demo_spine.nii.gz -o again && cmp results/demo_spine/scores.csv again/demo_spine/scores.csv
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt out/wheel/venv/bin/python -m pip install --quiet out/wheel/plain/*.whl
+	cd out/wheel && venv/bin/shapekit doctor | tee doctor-plain.txt && grep -q "operators on cpu: torch and SciPy references" doctor-plain.txt
+	cd out/wheel && venv/bin/shapekit demo -q -o plain && venv/bin/shapekit score $(CURDIR)/data/demo/demo_spine.nii.gz -o again && cmp plain/demo_spine/scores.csv again/demo_spine/scores.csv
+	out/wheel/venv/bin/python -m pip install --quiet --no-deps --force-reinstall out/wheel/native/*.whl
+	cd out/wheel && venv/bin/shapekit doctor | tee doctor-native.txt && grep -q "operators on cpu: C++" doctor-native.txt
+	cd out/wheel && venv/bin/shapekit demo -q -o native && venv/bin/python -c "import pandas as pd; \
+	  one, other = (pd.read_csv(f'{name}/demo_spine/scores.csv')['score'] for name in ('plain', 'native')); \
+	  apart = (one - other).abs().max(); print(f'scores with and without the library: at most {apart:.1e} apart'); assert apart <= 1e-3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -25,11 +26,14 @@ REQUIRED = (
 )
 OPTIONAL = {"open3d": ("closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0")}
 
+BACKENDS = {"reference": "torch and SciPy references", "cpu": "C++", "cuda": "CUDA"}
+
 
 def doctor() -> int:
     """Show versions and devices, and what is missing with how to get it."""
     import torch
 
+    from shapekit.ops import backend_for
     from shapekit.version import __version__
 
     typer.echo(f"shapekit {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
@@ -51,5 +55,9 @@ def doctor() -> int:
     else:
         typer.echo("device gpu: none (torch sees no CUDA device; everything runs on the CPU)")
     typer.echo(f"device cpu: {torch.get_num_threads()} threads")
-    typer.echo("surplus volume: torch reference; signed distance: SciPy reference")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the library would warn of stands in the line
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            choice = backend_for(device)
+            typer.echo(f"operators on {device}: {BACKENDS[choice.name]} ({choice.reason})")
     return 1 if missing else 0

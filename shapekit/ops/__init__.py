@@ -1,6 +1,7 @@
-"""In: arrays or tensors on a grid. Out: distances and volumes; each operator is public function, reference and (later) kernel under one name."""
+"""In: arrays or tensors on a grid. Out: distances and volumes; public function, reference and kernels (``cuda_ops/``) under one name each."""
 
+from shapekit.ops.backends import Choice, backend_for
 from shapekit.ops.distance import signed_distance
 from shapekit.ops.surplus import SurplusVolumes, surplus_volume
 
-__all__ = ["SurplusVolumes", "signed_distance", "surplus_volume"]
+__all__ = ["Choice", "SurplusVolumes", "backend_for", "signed_distance", "surplus_volume"]

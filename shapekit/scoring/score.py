@@ -79,10 +79,11 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
         sigma_mm=tensor(sigma),
         length_ap_mm=tensor(lengths[:, 1]),
     )
+    numbers = {name: tensor.tolist() for name, tensor in vars(volumes).items()}  # one copy from the device a volume
     rows = []
     for n, (l_lr, l_ap) in enumerate(lengths):
-        weighted, whole = float(volumes.weighted_surplus[n]), float(volumes.weighted_expected[n])
-        posterior, middle, anterior = (float(third) for third in volumes.weighted_thirds[n])
+        weighted, whole = numbers["weighted_surplus"][n], numbers["weighted_expected"][n]
+        posterior, middle, anterior = numbers["weighted_thirds"][n]
         rows.append(
             {
                 "score": 100.0 * float(np.clip(weighted / (l_ap * l_lr) / PRESETS[preset].full_mm, 0.0, 1.0)),
@@ -91,10 +92,10 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
                 "surplus_anterior_mm3": anterior,
                 "surplus_middle_mm3": middle,
                 "surplus_posterior_mm3": posterior,
-                "surplus_mm3": float(volumes.surplus[n]),
-                "excess_mm3": float(volumes.excess[n]),
-                "expected_mm3": float(volumes.expected[n]),
-                "actual_mm3": float(volumes.actual[n]),
+                "surplus_mm3": numbers["surplus"][n],
+                "excess_mm3": numbers["excess"][n],
+                "expected_mm3": numbers["expected"][n],
+                "actual_mm3": numbers["actual"][n],
                 "l_ap_mm": float(l_ap),
                 "l_lr_mm": float(l_lr),
             }
