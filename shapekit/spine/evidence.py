@@ -31,14 +31,14 @@ class Evidence:
 
     Parameters
     ----------
-    top_pitch, low_pitch, top_roll, low_roll
+    top_pitch, low_pitch
         From the superior and the inferior endplate's rim.
-    wall_pitch, wall_yaw
+    wall_pitch, front_pitch
+        From the posterior and the anterior wall.
+    top_roll, low_roll, side_roll
+        From both endplates' rims and from the lateral walls.
+    wall_yaw
         From the posterior wall.
-    front_pitch
-        From the anterior wall.
-    side_roll
-        From both lateral walls.
     mirror_yaw
         From the outline: where right mirrors left.
     """
@@ -56,11 +56,14 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """Centres (n, 3) mm, unit normals (n, 3) and areas (n,) mm² of a mesh's faces, patient space.
+    """A mesh's faces in patient space.
 
     Parameters
     ----------
-    centres, normals, areas
+    centres : (n, 3) float, mm
+    normals : (n, 3) float
+        Unit vectors, outward.
+    areas : (n,) float, mm²
     """
 
     centres: Float
