@@ -14,6 +14,7 @@ namespace {
 using namespace shapekit;
 
 constexpr int LANES = 16;
+constexpr double FAR = 1e300;   // where a line has nothing of the other side: compilers may assume finite numbers
 constexpr double NEAR = 1e-30;  // fills up lanes without a line: they never keep the others searching
 constexpr int PATIENCE = 4;  // steps of the search between two looks at whether it may end
 
@@ -27,7 +28,7 @@ void first_axis(const std::uint8_t* mask, int length, double spacing, double* sq
       const int before = begin > 0 ? n - begin + 1 : length, after = end < length ? end - n : length;
       const int steps = std::min(before, after);
       const double way = steps * spacing;
-      squared[n] = side * (steps < length ? way * way : no_distance());
+      squared[n] = side * (steps < length ? way * way : FAR);
     }
     begin = end;
   }
@@ -36,8 +37,8 @@ void first_axis(const std::uint8_t* mask, int length, double spacing, double* sq
 // 16 lines side by side: every voxel looks outward until no voxel further away can be nearer. With a field, the distances go there.
 SHAPEKIT_CLONES void further_axis(double* squared, std::int64_t stride, int length, int lanes, double spacing, float* field, double* lines) {
   double least[LANES], most[LANES];  // a line's smallest and largest value tell how near its other voxels may bring one at best
-  std::fill_n(least, LANES, no_distance());
-  std::fill_n(most, LANES, -no_distance());
+  std::fill_n(least, LANES, FAR);
+  std::fill_n(most, LANES, -FAR);
   for (int n = 0; n < length; ++n) {
     for (int lane = 0; lane < LANES; ++lane) {
       const double value = lane < lanes ? squared[n * stride + lane] : NEAR;
@@ -57,7 +58,7 @@ SHAPEKIT_CLONES void further_axis(double* squared, std::int64_t stride, int leng
     const int reach = std::max(n, length - 1 - n);
     for (int step = 1; step <= reach;) {
       double worst = 0.0;
-      for (int lane = 0; lane < LANES; ++lane) worst = larger(worst, base[lane] < no_distance() ? best[lane] - base[lane] : 0.0);
+      for (int lane = 0; lane < LANES; ++lane) worst = larger(worst, base[lane] < FAR ? best[lane] - base[lane] : 0.0);
       if (step * spacing * (step * spacing) >= worst) break;
       for (const int until = std::min(step + PATIENCE, reach + 1); step < until; ++step) {
         const double way = step * spacing * (step * spacing);
@@ -86,6 +87,10 @@ struct Grid {
 
 void one_mask(const std::uint8_t* mask, const Grid& grid, int threads, float* field) {
   const std::int64_t plane = std::int64_t(grid.h) * grid.w;
+  if (std::find(mask, mask + grid.d * plane, mask[0] == 0) == mask + grid.d * plane) {  // empty or full
+    std::fill_n(field, grid.d * plane, mask[0] ? -HUGE_VALF : HUGE_VALF);
+    return;
+  }
   std::vector<double> squared(grid.d * plane);
   share_out(grid.d, threads, [&](std::int64_t n) {
     std::vector<double> lines(std::int64_t(grid.h) * LANES);

@@ -57,21 +57,22 @@ SHAPEKIT_INLINE void walk(const float* expected, const float* actual, const Item
       if (++h == sides.h) h = 0, ++d;
     }
     std::int64_t at = begin * sides.w;
-    for (int n = 0, w = 0; n < group;) {
-      const int count = std::min(LANES, sides.w - w);
-      Floats e, a;
-      if (count == LANES) {
-        std::memcpy(&e, expected + at, sizeof e);
-        std::memcpy(&a, actual + at, sizeof a);
-      } else {
-        a = e = all<Floats>(FAR);
-        std::memcpy(&e, expected + at, count * sizeof(float));
-        std::memcpy(&a, actual + at, count * sizeof(float));
+    for (int n = 0; n < group; ++n) {
+      const Line line = lines[n];
+      Floats w = lanes, e, a;
+      for (int left = sides.w; left > 0; left -= LANES, w += float(LANES)) {
+        const int count = std::min(LANES, left);
+        if (count == LANES) {
+          std::memcpy(&e, expected + at, sizeof e);
+          std::memcpy(&a, actual + at, sizeof a);
+        } else {
+          a = e = all<Floats>(FAR);
+          std::memcpy(&e, expected + at, count * sizeof(float));
+          std::memcpy(&a, actual + at, count * sizeof(float));
+        }
+        visit(e, a, line, w, at, count);
+        at += count;
       }
-      visit(e, a, lines[n], lanes + float(w), at, count);
-      at += count;
-      w += count;
-      if (w == sides.w) w = 0, ++n;
     }
     begin += group;
   }

@@ -68,7 +68,8 @@ def signed_distance(mask: NDArray[np.bool_] | Tensor, spacing_mm: Sequence[float
     if choice.name == "reference" or not mask.size:
         return distance_reference(mask, spacing)
     field = np.zeros(mask.shape, dtype=np.float32)
-    _run_cpu(np.ascontiguousarray(mask).ctypes.data, spacing, (1, *mask.shape), field.ctypes.data)
+    mask = np.ascontiguousarray(mask)  # under a name: an address does not keep a copy alive
+    _run_cpu(mask.ctypes.data, spacing, (1, *mask.shape), field.ctypes.data)
     return field
 
 
@@ -105,8 +106,9 @@ def _run_cpu(mask: int, spacing_mm: list[float], shape: Sequence[int], field: in
 
 
 def _distance_cpu(mask: Tensor, spacing_mm: list[float]) -> Tensor:
+    mask = mask.contiguous()
     field = torch.zeros(mask.shape, dtype=torch.float32)
-    _run_cpu(mask.contiguous().data_ptr(), spacing_mm, mask.shape, field.data_ptr())
+    _run_cpu(mask.data_ptr(), spacing_mm, mask.shape, field.data_ptr())
     return field
 
 

@@ -132,3 +132,11 @@ def test_a_batch_of_masks_by_the_reference_is_its_items():
     for mask, field in zip(masks, batch, strict=True):
         assert np.array_equal(signed_distance(mask.numpy(), (0.7, 1.3, 2.9), backend="reference"), field.numpy())
     assert surplus_volume.__kwdefaults__["backend"] == signed_distance.__kwdefaults__["backend"] == "auto"
+
+
+def test_doctor_names_the_backend(capsys):
+    from shapekit.cli.doctor import BACKENDS, doctor
+
+    doctor()
+    choice = backend_for("cpu")
+    assert f"operators on cpu: {BACKENDS[choice.name]} ({choice.reason})" in capsys.readouterr().out

@@ -193,6 +193,17 @@ def test_distances_are_the_references(shape, share):
     assert np.array_equal(field[1].numpy(), -found)
 
 
+def test_masks_of_any_memory_layout_have_the_same_distances():
+    mask = np.random.default_rng(2).random((37, 52, 41)) < 0.1
+    exact = signed_distance(mask, SPACING, backend="cpu")
+    for other in (np.asfortranarray(mask), np.repeat(mask, 2, axis=0)[::2], mask[::-1].copy()[::-1]):
+        assert not other.flags.c_contiguous
+        assert np.array_equal(signed_distance(other, SPACING, backend="cpu"), exact)
+        assert np.array_equal(
+            torch.ops.shapekit.signed_distance(torch.from_numpy(mask.T.copy()).permute(2, 1, 0)[None], list(SPACING))[0].numpy(), exact
+        )
+
+
 def test_a_distance_across_a_long_line_is_exact():
     mask = np.zeros((1, 1, 4000), bool)
     mask[..., 0] = True
