@@ -99,7 +99,7 @@ def launch(operator: str, name: str, on: Tensor, blocks: int, threads: int, *arg
     on : Tensor
         Any tensor of the device.
     blocks, threads : int
-    arguments : int (an address) or ctypes scalars
+    *arguments : int (an address) or ctypes scalars
     """
     from cuda.core import Device, LaunchConfig, Stream
     from cuda.core import launch as start
