@@ -7,6 +7,7 @@ import torch
 from benchmarks import operators as op
 from shapekit.ops import signed_distance
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the contestants' own
 SPACING = (0.7, 1.3, 2.9)
 MOST = {"reference": 17, "simpleitk": 64, "edt": 64, "cpu": 512}
 
