@@ -5,6 +5,7 @@ import torch
 
 from benchmarks import operators as op
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the contestants' own
 SIDES = {"64x64x64": (64, 64, 64), "128x64x64": (128, 64, 64)}
 MOST = {"reference": 17, "eager": 17, "compile": 64, "numba": 64, "cpu": 512}
 """Patches that a contestant can be waited for."""
