@@ -10,8 +10,8 @@ import SimpleITK
 import shapekit as sk
 from shapekit.cli import main
 
-PERSON = "DOE^JANE 1950"
-TRACES = (b"DOE", b"doe^", b"JANE", b"1950")
+PERSON = "DOE^JANE MCMXLIX"
+TRACES = (b"DOE", b"doe^", b"JANE", b"MCMXLIX")
 LABEL_TABLE = (
     '<?xml version="1.0"?><CaretExtension><VolumeInformation Index="0">'
     f"<MetaData><MD><Name>PatientName</Name><Value>{PERSON}</Value></MD></MetaData>"

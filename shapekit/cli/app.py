@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 import typer
 
@@ -47,7 +49,7 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; every complaint is one line on stderr.
+    """Run the command line; every complaint and every warning of ours is one line on stderr.
 
     Parameters
     ----------
@@ -61,7 +63,17 @@ def main(arguments: list[str] | None = None) -> int:
     """
     command = typer.main.get_command(app)
     try:
-        ended = command.main(args=arguments, prog_name="shapekit", standalone_mode=False)
+        with warnings.catch_warnings():
+            usual = warnings.showwarning
+
+            def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+                if category.__module__.startswith("shapekit."):
+                    complain(str(message))
+                else:
+                    usual(message, category, *where, **more)
+
+            warnings.showwarning = show
+            ended = command.main(args=arguments, prog_name="shapekit", standalone_mode=False)
     except typer.Exit as stop:
         return int(stop.exit_code)
     except typer.TyperException as error:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import shapekit as sk
+from shapekit.cli import main
 from shapekit.io.schemes import SCHEMES
 
 OPTIONS = (
@@ -107,3 +108,11 @@ def test_as_a_process_an_unreadable_mask_is_one_line_and_code_2(tmp_path):
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "shapekit: nosuch.nii.gz does not exist or is no ordinary file; check the path.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("default::shapekit.core.checks.ShapekitWarning")
+def test_a_warning_is_one_line_like_a_complaint(crushed_mask, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("shapekit.ops.backends._why_missing", lambda kind: "the C++ library is not there")
+    monkeypatch.setattr("shapekit.ops.backends._told", set())
+    assert main(["score", str(crushed_mask), "-q", "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "shapekit: the reference implementations serve, which are slow: the C++ library is not there.\n"
