@@ -30,8 +30,7 @@ SPACINGS = ((1.0, 1.0, 1.0), (0.8, 0.8, 3.0))
 STEPS, RATE = 100, 0.1
 
 LEAST = {"low_broken": 0.05, "top_broken_sd": 4.0, "low_broken_sd": 4.0, "wall_pitch_sd": 1.5, "front_pitch_sd": 1.5}
-"""Added to what is fitted: real walls lean more variously than the phantom's, a plate that is broken can lie
-anyhow, and the lower one breaks too."""
+"""Floors: real walls lean more variously than the phantom's, a plate that is broken can lie anyhow, and the lower one breaks too."""
 
 seen, truth = [], []
 for index in range(COUNT):
