@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import secrets
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -95,10 +96,13 @@ def write_cohort(
         root.mkdir(parents=True, exist_ok=True)
         jobs = (delayed(_write_patient)(root, index, seed, labels, acquisition, ct) for index in range(count))
         people = []
-        for person in Parallel(n_jobs=workers, return_as="generator")(jobs):
-            people.append(person)
-            if progress is not None:
-                progress(len(people))
+        with warnings.catch_warnings():
+            # joblib replaces a worker whose memory has grown, and says so; nothing is lost
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+            for person in Parallel(n_jobs=workers, return_as="generator")(jobs):
+                people.append(person)
+                if progress is not None:
+                    progress(len(people))
         description: dict[str, object] = {
             "Name": "shapekit phantom cohort",
             "BIDSVersion": "1.10.0",
