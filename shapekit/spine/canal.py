@@ -25,7 +25,7 @@ WALL_MM = 26.0
 WALL_SPREAD_MM = 5.0
 CLEAR_OF_ARCH_MM = 8.0
 SIDE_GRACE_MM = 3.0
-"""And this far beyond its sides: further out begin transverse processes (of L5 above all) and ribs' facets."""
+"""A body reaches this far beyond the sides seen in front of the arch: further out begin transverse processes (of L5 above all) and ribs' facets."""
 GRACE_MM = 1.0
 """In front of the canal nothing but body can lie this far behind the fitted wall."""
 
