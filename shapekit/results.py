@@ -21,6 +21,7 @@ from shapekit.core.values import LabelMap, Measures, Mesh, MeshSet, Sdf
 from shapekit.io.nifti import write_label_map
 from shapekit.mesh import mesh_from_sdf, smooth_mesh
 from shapekit.pipeline import Scored, measure
+from shapekit.predictors import make_predictor
 from shapekit.version import __version__
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class VertebraScore:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """90 % interval of the score; NaN as long as the predictor states none."""
+        """90 % interval of the score; NaN where the predictor's spread was not measured."""
         return self.measures.score_lo, self.measures.score_hi
 
     @property
     def status(self) -> str:
-        """``"ok"``, or why there is no score: ``"partial"``, ``"no_context"``, ``"outside_levels"``, ``"no_body"``."""
+        """``"ok"``, ``"uncertain"`` (wide interval), or why there is none: ``"partial"``, ``"no_context"``, ``"outside_levels"``, ``"no_body"``."""
         return self.measures.status
 
     @property
@@ -255,7 +256,8 @@ def score(
     spine: LabelMap | MeshSet,
     *,
     bodies: str = "auto",
-    predictor: str = "neighbours",
+    predictor: str = "generative",
+    weights: str | Path | None = None,
     preset: str = "botros2022",
     device: str = "auto",
     progress: Callable[[str], None] | None = None,
@@ -268,8 +270,11 @@ def score(
         What ``shapekit.load`` returns.
     bodies : {"auto", "given", "split"}
         Whether the labels are vertebral bodies already, or whole vertebrae whose arch must be cut off; ``"auto"`` looks for the spinal canal.
-    predictor : {"neighbours"}
-        What says which shape to expect.
+    predictor : {"generative", "linear", "neighbours", "coarse"}
+        What says which shape to expect: the networks (coarse and refine), the linear conditional shape model, the mean of the two
+        neighbours, or the first network alone.
+    weights : path, optional
+        A file that ``shapekit train`` wrote for the predictor; by default the package's own, trained on phantoms.
     preset : {"botros2022"}
         How a weighted surplus becomes 0-100.
     device : str
@@ -304,8 +309,9 @@ def score(
     True
     """
     where = torch_device(device)
+    expecting = make_predictor(predictor, weights, device=where)
     try:
-        scored, notes = measure(spine, bodies=bodies, predictor=predictor, preset=preset, device=where, progress=progress)
+        scored, notes = measure(spine, bodies=bodies, predictor=expecting, preset=preset, device=where, progress=progress)
     except InputError as error:
         if str(error).startswith(spine.name):
             raise

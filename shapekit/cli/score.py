@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from shapekit.results import SpineScore
 
 UNBUILT = {
-    "weights": "--weights belongs to the generative predictor, which is not built yet; leave it out.",
     "segment": "--segment is not built yet; segment the CT first, for example with TotalSegmentator or SPINEPS.",
     "meshes": "--meshes is not built yet; take meshes from Python with VertebraScore.mesh().",
     "print": "--print is not built yet; take meshes from Python with VertebraScore.mesh().",
@@ -35,9 +34,11 @@ def score(
     body_mask: Annotated[
         Optional[Path], typer.Option(help="Body mask or SPINEPS sub-region mask on the same grid (one MASK only).", metavar="FILE")  # noqa: UP045
     ] = None,
-    predictor: Annotated[str, typer.Option(help="neighbours.")] = "neighbours",
+    predictor: Annotated[str, typer.Option(help="generative, linear, coarse or neighbours.")] = "generative",
     preset: Annotated[str, typer.Option(help="botros2022.")] = "botros2022",
-    weights: Annotated[str, typer.Option(help="Not built yet.", metavar="FILE")] = "",
+    weights: Annotated[
+        Optional[Path], typer.Option(help="Weights that `shapekit train` wrote; by default the package's own.", metavar="FILE")  # noqa: UP045
+    ] = None,
     segment: Annotated[str, typer.Option(help="Not built yet.")] = "",
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help="Not built yet.", metavar="FORMATS")] = "",
@@ -53,7 +54,7 @@ def score(
     from shapekit.cli.app import complain
     from shapekit.core.checks import ShapekitError, UsageError
 
-    asked = {"weights": weights, "segment": segment, "meshes": meshes, "print": print_, "report": report}
+    asked = {"segment": segment, "meshes": meshes, "print": print_, "report": report}
     for name, value in asked.items():
         if value:
             return complain(UNBUILT[name])
@@ -74,7 +75,9 @@ def score(
                     codes.append(complain(f"{spine.name} is the name of two masks; their results would overwrite each other: rename one."))
                     continue
                 names.add(spine.name)
-                result = score_spine(spine, bodies=bodies, predictor=predictor, preset=preset, device=device, progress=partial(tell, mask.name))
+                result = score_spine(
+                    spine, bodies=bodies, predictor=predictor, weights=weights, preset=preset, device=device, progress=partial(tell, mask.name)
+                )
                 tell(mask.name, "writing")
                 result.save(output)
             except UsageError as error:  # the command is wrong, not the mask: the others would only repeat it
@@ -95,7 +98,7 @@ def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:
             sys.stderr.write(f"{result.name}: {note}\n")
     if not quiet and (verbose or sys.stdout.isatty()):
         show(result)
-    if any(vertebra.status == "ok" for vertebra in result):
+    if any(vertebra.status in ("ok", "uncertain") for vertebra in result):
         return 0
     why = ", ".join(f"{vertebra.level} {vertebra.status}" for vertebra in result)
     return complain(f"no vertebra of {result.name} could be scored ({why}); its scores.csv says why.", code=1)
@@ -113,7 +116,7 @@ def show(result: SpineScore, *, title: str = "", extra: tuple[str, dict[str, str
     table.add_column("status")
     for vertebra in result:
         row = vertebra.measures
-        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status == "ok" else ("", "")
+        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status in ("ok", "uncertain") else ("", "")
         known = (extra[1].get(row.level, ""),) if extra else ()
         table.add_row(row.level, *numbers, row.neighbours_used, *known, Text(f"{row.status}: {row.reason}" if row.reason else row.status))
     Console().print(table)
