@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -52,7 +53,8 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping
     except OSError as error:
         raise OutputError(f"{target.name} cannot be written ({error.strerror or error}); choose a folder that you may write.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     return digest[:12]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,9 +94,9 @@ class Samples:
             If the file is none or is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
                 return cls(path.stem, **{name: file[name] for name in ("ranks", "measured", "healthy", "is_target", "is_context", "loss")})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path.name} holds no samples ({type(error).__name__}); delete it and let them be drawn again.") from error
 
 
