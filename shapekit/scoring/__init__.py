@@ -1,4 +1,4 @@
-"""In: an expected and an actual Sdf on one patch, wherever they come from. Out: the score and the volumes behind it (Measures' numbers), and the Deficit map."""
+"""In: an expected and an actual Sdf, wherever they come from. Out: the score and the volumes behind it (Measures' numbers); a Deficit."""
 
 from shapekit.scoring.deficit import Deficit, deficit_map
 from shapekit.scoring.score import PRESETS, score_patches

@@ -121,4 +121,4 @@ def _normals(mesh: Mesh) -> Float:
     normals = np.zeros_like(mesh.vertices)
     for axis in range(3):
         normals[:, axis] = np.bincount(mesh.faces.ravel(), np.repeat(faces[:, axis], 3), len(normals))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300))
