@@ -24,7 +24,10 @@ from shapekit.pipeline import Scored, measure
 from shapekit.version import __version__
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import pandas
+
+    from shapekit.report import InlineReport, Subject
 
 COLUMNS = ("case", *(field.name for field in fields(Measures)))
 """Columns of ``scores.csv``, in their order."""
@@ -186,7 +189,7 @@ class SpineScore(Sequence[VertebraScore]):
         return labels
 
     def save(self, folder: str | Path, *, meshes: Sequence[str] = (), report: bool = False) -> Path:
-        """Write ``scores.csv``, ``scores.json`` and ``expected.nii.gz`` under ``folder/<case>/``.
+        """Write ``scores.csv``, ``scores.json``, ``expected.nii.gz`` and, if asked, ``report.html`` under ``folder/<case>/``.
 
         Every file is complete before it appears under its name; ``scores.json`` comes last.
 
@@ -197,7 +200,7 @@ class SpineScore(Sequence[VertebraScore]):
         meshes : sequence of str
             Mesh formats; none can be written yet.
         report : bool
-            Whether to write a report; not possible yet.
+            Whether to write the report, one file that a browser shows without a network.
 
         Returns
         -------
@@ -207,14 +210,12 @@ class SpineScore(Sequence[VertebraScore]):
         Raises
         ------
         UsageError
-            For meshes or a report.
+            For meshes.
         OutputError
             If the folder cannot be written.
         """
         if meshes:
             raise UsageError("scored meshes cannot be written yet; leave meshes out and use VertebraScore.mesh().")
-        if report:
-            raise UsageError("the report cannot be written yet; leave it out and read scores.csv.")
         target = Path(folder) / self.name
         try:
             target.mkdir(parents=True, exist_ok=True)
@@ -222,8 +223,10 @@ class SpineScore(Sequence[VertebraScore]):
                 stage = Path(staged)
                 self.table().to_csv(stage / "scores.csv", index=False, float_format="%.4f", lineterminator="\n")
                 write_label_map(stage / "expected.nii.gz", self.expected_labels(), self.grid)
+                if report:
+                    (stage / "report.html").write_text(self.show().page, encoding="utf-8")
                 (stage / "scores.json").write_text(json.dumps(self._record(), indent=1, allow_nan=False) + "\n")
-                for name in ("expected.nii.gz", "scores.csv", "scores.json"):
+                for name in ("expected.nii.gz", "scores.csv", *(("report.html",) if report else ()), "scores.json"):
                     (stage / name).replace(target / name)
         except OutputError:
             raise
@@ -232,6 +235,43 @@ class SpineScore(Sequence[VertebraScore]):
                 f"{target.name} cannot be written in {Path(folder).name or folder} ({error.strerror or error}); choose a folder that you may write."
             ) from error
         return target
+
+    def show(self) -> InlineReport:
+        """Return the report; in a notebook, as the last value of a cell, it is shown in place."""
+        from shapekit.report import InlineReport, report_html
+
+        return InlineReport(report_html(self._subject()))
+
+    def figure(self, level: str | None = None) -> matplotlib.figure.Figure:
+        """Draw the spine, or one vertebra's card, for a paper.
+
+        Parameters
+        ----------
+        level : str, optional
+            The vertebra; without it, the whole spine from two sides.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``savefig`` writes it as PNG, SVG or PDF; no display is needed.
+
+        Raises
+        ------
+        KeyError
+            For a level that is not there.
+        InputError
+            If there is nothing to draw: no body, or a vertebra without an expected shape.
+        MissingPackageError
+            Without matplotlib.
+        """
+        from shapekit.report.figure import draw_spine, draw_vertebra
+
+        return draw_spine(self._subject()) if level is None else draw_vertebra(self[level]._scored)
+
+    def _subject(self) -> Subject:
+        from shapekit.report import Subject
+
+        return Subject(self.name, tuple(vertebra._scored for vertebra in self.vertebrae), self.notes, self.options)
 
     def _record(self) -> dict[str, object]:
         rows = []

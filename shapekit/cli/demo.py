@@ -12,6 +12,7 @@ import typer
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.", metavar="DIR")] = Path("shapekit-demo"),
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which a browser shows without a network.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:
     """Score the synthetic patient that ships: T4 to L5 with a wedge, a crush and a biconcave fracture."""
@@ -26,7 +27,7 @@ def demo(
     try:
         with as_file(source / "demo_spine.nii.gz") as mask:
             result = score(load(mask))
-        folder = result.save(output)
+        folder = result.save(output, report=report)
     except ShapekitError as error:
         return complain(str(error))
     if not quiet:

@@ -21,7 +21,6 @@ UNBUILT = {
     "segment": "--segment is not built yet; segment the CT first, for example with TotalSegmentator or SPINEPS.",
     "meshes": "--meshes is not built yet; take meshes from Python with VertebraScore.mesh().",
     "print": "--print is not built yet; take meshes from Python with VertebraScore.mesh().",
-    "report": "--report is not built yet; read scores.csv.",
 }
 
 
@@ -42,18 +41,18 @@ def score(
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help="Not built yet.", metavar="FORMATS")] = "",
     print_: Annotated[bool, typer.Option("--print", help="Not built yet.")] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Not built yet.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which a browser shows without a network.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell how each mask was understood.")] = False,
 ) -> int:
-    """Score every vertebra of MASK and write DIR/<mask's stem>/scores.csv, scores.json and expected.nii.gz.
+    """Score every vertebra of MASK and write DIR/<mask's stem>/scores.csv, scores.json, expected.nii.gz and report.html.
 
     Exit code 0: at least one vertebra was scored; 1: none could be; 2: bad usage or an unreadable mask.
     """
     from shapekit.cli.app import complain
     from shapekit.core.checks import ShapekitError, UsageError
 
-    asked = {"weights": weights, "segment": segment, "meshes": meshes, "print": print_, "report": report}
+    asked = {"weights": weights, "segment": segment, "meshes": meshes, "print": print_}
     for name, value in asked.items():
         if value:
             return complain(UNBUILT[name])
@@ -76,7 +75,7 @@ def score(
                 names.add(spine.name)
                 result = score_spine(spine, bodies=bodies, predictor=predictor, preset=preset, device=device, progress=partial(tell, mask.name))
                 tell(mask.name, "writing")
-                result.save(output)
+                result.save(output, report=report)
             except UsageError as error:  # the command is wrong, not the mask: the others would only repeat it
                 return complain(str(error))
             except ShapekitError as error:

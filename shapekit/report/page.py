@@ -25,15 +25,16 @@ HEADINGS = (
     ("90 % interval", ""),
     ("Relative loss, %", ""),
     ("Height loss, %", ""),
-    ("Grade", ""),
-    ("Deformity", "words"),
-    ("Ha (expected), mm", ""),
-    ("Hm (expected), mm", ""),
-    ("Hp (expected), mm", ""),
+    ("Grade", "words"),
+    ("Ha, mm", ""),
+    ("Hm, mm", ""),
+    ("Hp, mm", ""),
     ("Distance, mm", ""),
     ("Neighbours", "words"),
     ("Status and remarks", "words"),
 )
+INTERVAL = 2
+"""The interval's column, which is left out where no row has one."""
 
 
 def report_html(subject: Subject) -> str:
@@ -160,34 +161,38 @@ def _plot_note(rows: list[Measures]) -> str:
 
 
 def _table(rows: list[Measures]) -> str:
-    heads = "".join(f'<th scope="col" class="{kind}"><button type="button">{escape(name)}</button></th>' for name, kind in HEADINGS)
-    body = "".join(_row(n, row) for n, row in enumerate(rows))
+    shown = [n for n in range(len(HEADINGS)) if n != INTERVAL or any(_interval(row) for row in rows)]
+    heads = "".join(f'<th scope="col" class="{HEADINGS[n][1]}"><button type="button">{escape(HEADINGS[n][0])}</button></th>' for n in shown)
+    body = "".join(_row(n, row, shown) for n, row in enumerate(rows))
     return (
-        "<table id=\"scores\"><caption>One row a vertebra, from the head downward. A heading sorts; a row marks its body in the spine.</caption>"
+        "<table id=\"scores\"><caption>One row a vertebra; expected heights in brackets. A heading sorts; a row marks its body in the spine.</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def _row(n: int, row: Measures) -> str:
+def _interval(row: Measures) -> str:
+    return f"{row.score_lo:.0f} to {row.score_hi:.0f}" if math.isfinite(row.score_lo) and math.isfinite(row.score_hi) else ""
+
+
+def _row(n: int, row: Measures, shown: list[int]) -> str:
     colour = score_colour(row.score)
     chip = f'<svg class="chip" viewBox="0 0 10 10" aria-hidden="true"><rect width="10" height="10" rx="2" fill="{colour}" data-score="{_plain(row.score)}"/></svg>'
-    interval = f"{row.score_lo:.0f} to {row.score_hi:.0f}" if math.isfinite(row.score_lo) and math.isfinite(row.score_hi) else ""
     remark = "; ".join(filter(None, ("" if row.status == "ok" else row.status.replace("_", " "), row.reason)))
     grade = "" if row.genant_grade is None else str(row.genant_grade)
     cells = [
         (_plain(row.score), _shown(row.score), ""),
-        (_plain(row.score_lo), interval, ""),
+        (_plain(row.score_lo), _interval(row), ""),
         (_plain(100 * row.relative_loss), _shown(100 * row.relative_loss), ""),
         (_plain(100 * row.height_loss), _shown(100 * row.height_loss), ""),
-        (grade, grade, ""),
-        (row.deformity, row.deformity, "words"),
+        (grade, f"{grade} {row.deformity}".strip(), "words"),
         *((_plain(getattr(row, name)), _beside(getattr(row, name), getattr(row, f"expected_{name}")), "") for name in ("ha_mm", "hm_mm", "hp_mm")),
         (_plain(row.surface_distance_mm), _shown(row.surface_distance_mm, 2), ""),
         (row.neighbours_used, row.neighbours_used, "words"),
         (remark, remark or "ok", "words remark"),
     ]
     written = "".join(
-        f'<td class="{kind}" data-value="{escape(value)}" data-text="{escape(shown)}">{escape(shown)}</td>' for value, shown, kind in cells
+        f'<td class="{kind}" data-value="{escape(value)}" data-text="{escape(text)}">{escape(text)}</td>'
+        for value, text, kind in (cells[column - 1] for column in shown[1:])
     )
     said = f"{row.level}: " + (f"score {row.score:.1f}" if math.isfinite(row.score) else "not scored") + (f", {remark}" if remark else "")
     level = escape(row.level)

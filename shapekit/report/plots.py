@@ -16,7 +16,9 @@ from shapekit.report.shapes import actual_sdf, midsagittal_outline
 from shapekit.report.subject import Subject, is_abnormal
 
 WIDTH, LEFT, RIGHT = 760, 46, 14
-SERIES = (("anterior", "ha_mm", "-11", ""), ("middle", "hm_mm", "0", "5 3"), ("posterior", "hp_mm", "11", "1 3"))
+CUT_ZOOM = 4.2
+"""Pixels a mm; the same for every cut, so that bodies compare."""
+SERIES = (("anterior", "ha_mm", -11.0, ""), ("middle", "hm_mm", 0.0, "5 3"), ("posterior", "hp_mm", 11.0, "1 3"))
 MARKS: tuple[Callable[[float, float], str], ...] = (
     lambda x, y: f"M{x - 4:.1f},{y:.1f}a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
     lambda x, y: f"M{x - 3.6:.1f},{y - 3.6:.1f}h7.2v7.2h-7.2z",
@@ -41,7 +43,7 @@ def level_plot(subject: Subject) -> str:
         if math.isfinite(row.score):
             parts.append(_score_mark(x, row, score_y))
     for (_, name, shift, dash), mark in zip(SERIES, MARKS, strict=True):
-        offset = float(shift) * min(1.0, step / 44.0)
+        offset = shift * min(1.0, step / 44.0)
         parts += _height_marks([x + offset for x in across], rows, name, mark, height_y, dash)
     legend = "".join(
         f'<path d="{mark(190 + 110 * n, 460)}" fill="currentColor"/>' + _text(200 + 110 * n, 464, name, "start")
@@ -74,7 +76,7 @@ def cut_svg(one: Scored) -> str:
         + _text(width - 2.5, height / 2 - 3, "P", size=3.4)
     )
     spoken = f"Cut of {row.level} through its middle: actual body inside the outline of the expected one; score {row.score:.0f}."
-    return _svg(round(width, 1), round(height, 1), f"{row.level}, mid-sagittal cut", spoken, drawn, "cut")
+    return _svg(round(width, 1), round(height, 1), f"{row.level}, mid-sagittal cut", spoken, drawn, "cut", zoom=CUT_ZOOM)
 
 
 def profile_svg(subject: Subject) -> str:
@@ -110,9 +112,11 @@ def profile_svg(subject: Subject) -> str:
 
 def ramp_svg(ramp: tuple[str, ...], labels: tuple[str, ...], name: str) -> str:
     """Colour bar with labels spread along it."""
-    bands = "".join(f'<rect x="{6 + 3.4 * n:.1f}" width="3.6" height="10" fill="{blend(ramp, n / 59)}"/>' for n in range(60))
-    ticks = "".join(_text(6 + 204 * n / (len(labels) - 1), 22, label, size=10) for n, label in enumerate(labels))
-    return _svg(216, 26, name, f"{name}: {', '.join(labels)}", bands + ticks, "ramp")
+    bands = "".join(f'<rect x="{14 + 4 * n}" width="4" height="10" shape-rendering="crispEdges" fill="{blend(ramp, n / 67)}"/>' for n in range(68))
+    last = len(labels) - 1
+    sides = ["start", *["middle"] * (last - 1), "end"] if max(map(len, labels)) > 3 else ["middle"] * (last + 1)
+    ticks = "".join(_text(14 + 272 * n / last, 24, label, side, size=11) for n, (label, side) in enumerate(zip(labels, sides, strict=True)))
+    return _svg(300, 28, name, f"{name}: {', '.join(labels)}", bands + ticks, "ramp")
 
 
 def _both(row: Measures, name: str) -> tuple[float, float]:
@@ -187,8 +191,8 @@ def _said(rows: Iterable[Measures]) -> str:
     return "; ".join(f"{row.level} {row.score:.0f}" if math.isfinite(row.score) else f"{row.level} not scored" for row in rows) + "."
 
 
-def _svg(width: float, height: float, title: str, said: str, content: str, kind: str = "plot") -> str:
+def _svg(width: float, height: float, title: str, said: str, content: str, kind: str = "plot", *, zoom: float = 1.0) -> str:
     return (
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" xmlns="http://www.w3.org/2000/svg">'
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width * zoom:.0f}" height="{height * zoom:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
         f"<title>{escape(title)}</title><desc>{escape(said)}</desc>{content}</svg>"
     )

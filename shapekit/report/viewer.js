@@ -21,9 +21,9 @@ const shader = {
       vec3 unit = normalize(n);
       float facing = abs(unit.z), rim = 1.0 - facing;
       if (shell > 0.0) { float a = 0.10 + 0.75 * rim * rim; result = vec4(flat_ * a, a); return; }
-      float light = 0.34 + 0.5 * max(dot(unit, normalize(vec3(-0.35, 0.55, 0.75))), 0.0) + 0.24 * max(unit.z, 0.0);
+      float light = 0.42 + 0.48 * max(dot(unit, normalize(vec3(-0.35, 0.55, 0.75))), 0.0) + 0.30 * max(unit.z, 0.0);
       vec3 base = mix(flat_, tint, mapped) * light + 0.07 * pow(max(dot(unit, normalize(vec3(-0.2, 0.35, 0.92))), 0.0), 24.0);
-      result = vec4(mix(base, accent, picked * smoothstep(0.30, 0.72, rim)), 1.0);
+      result = vec4(mix(base, accent, picked * smoothstep(0.50, 0.80, rim)), 1.0);
     }`,
 };
 
