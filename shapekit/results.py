@@ -191,7 +191,8 @@ class SpineScore(Sequence[VertebraScore]):
     def save(self, folder: str | Path, *, meshes: Sequence[str] = (), report: bool = False) -> Path:
         """Write ``scores.csv``, ``scores.json``, ``expected.nii.gz`` and, if asked, ``report.html`` under ``folder/<case>/``.
 
-        Every file is complete before it appears under its name; ``scores.json`` comes last.
+        Every file is complete before it appears under its name; ``scores.json`` comes last. An older run's report, which would tell of
+        other scores, does not stay.
 
         Parameters
         ----------
@@ -228,6 +229,8 @@ class SpineScore(Sequence[VertebraScore]):
                 (stage / "scores.json").write_text(json.dumps(self._record(), indent=1, allow_nan=False) + "\n")
                 for name in ("expected.nii.gz", "scores.csv", *(("report.html",) if report else ()), "scores.json"):
                     (stage / name).replace(target / name)
+                if not report:
+                    (target / "report.html").unlink(missing_ok=True)
         except OutputError:
             raise
         except OSError as error:

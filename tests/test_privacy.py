@@ -62,7 +62,7 @@ def test_a_header_about_a_person_reaches_no_output(crushed_spine, tmp_path, capf
     scheme = [] if write is as_nifti_with_names else ["--scheme", "verse"]
     assert main(["score", str(tmp_path / name), "-o", str(tmp_path / "out"), "-v", *scheme]) == 0
     written = {path.name: unpacked(path.read_bytes()) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert set(written) == {"scores.csv", "scores.json", "expected.nii.gz"}
+    assert set(written) == {"scores.csv", "scores.json", "expected.nii.gz", "report.html"}
     said = capfd.readouterr()
     for content in (*written.values(), said.out.encode(), said.err.encode()):
         assert not [trace for trace in TRACES if trace in content]

@@ -6,8 +6,8 @@ import math
 
 SCORE = ("#17864a", "#6f8f1c", "#b37f00", "#d0591a", "#b3182b")
 """Scores 0, 25 … 100: green to red through a dark amber, since yellow vanishes on white."""
-SCORE_SAFE = ("#1f5fae", "#5b80b8", "#8b8794", "#cf7a3c", "#b8400a")
-"""The same from blue to vermilion, which red-green blindness leaves apart."""
+SCORE_SAFE = ("#1a56b0", "#6585bd", "#8c8883", "#a9854f", "#c08200")
+"""The same from blue to amber, which red-green blindness leaves apart and in order."""
 DEFICIT = ("#2a5fa8", "#8fb0d6", "#ddd8cc", "#e08a58", "#a01322")
 """Millimetres of bone: too much, as expected, missing."""
 DEFICIT_LIMIT_MM = 8.0

@@ -16,6 +16,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.values import Mesh
 from shapekit.pipeline import Scored
 from shapekit.report.colours import DEFICIT, DEFICIT_LIMIT_MM, SCORE, score_colour
+from shapekit.report.raster import Layer, render
 from shapekit.report.shapes import actual_surface, expected_surface, midsagittal_outline
 from shapekit.report.subject import Subject
 
@@ -29,10 +30,11 @@ FORMATS = (".png", ".svg", ".pdf")
 FINE_MM = 1.0
 """Lattice of a single vertebra's surfaces."""
 SHELL, BONE, LOST = "#5f7f9f", "#cfc6b2", "#e7b3a2"
-LIGHT = np.array((-0.35, 0.55, 0.75)) / np.linalg.norm((-0.35, 0.55, 0.75))
 OBLIQUE = (0.95, 0.22)
 """Turn from the front towards the left side and lift, radians: how a single vertebra is seen."""
 DPI = 200
+SPINE_PIXELS, CARD_PIXELS = 4.0, 10.0
+"""Pixels a mm of the pictures of bodies."""
 
 
 def draw_spine(subject: Subject) -> Figure:
@@ -58,6 +60,9 @@ def draw_spine(subject: Subject) -> Figure:
         raise InputError(f"{subject.name} has no body to draw; its table says why.")
     points = np.concatenate([mesh.vertices for _, mesh in surfaces])
     middle, extent = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points, axis=0)
+    layers = [Layer(mesh.vertices - middle, mesh.faces, _rgb(score_colour(one.measures.score))) for one, mesh in surfaces]
+    shells = filter(None, (expected_surface(one) for one, _ in surfaces))
+    layers += [Layer(deficit.mesh.vertices - middle, deficit.mesh.faces, _rgb(SHELL), glass=True) for deficit in shells]
     widths = (extent[1] + 42.0, extent[0] + 14.0)
     tall = extent[2] + 10.0
     mm = 7.6 / tall
@@ -66,11 +71,8 @@ def draw_spine(subject: Subject) -> Figure:
         width = widths[n] * mm / (sum(widths) * mm + 0.9)
         axes = figure.add_axes((0.01 + (widths[0] * mm / (sum(widths) * mm + 0.9)) * n, 0.02, width, 7.6 / 8.2))
         camera = _camera(turn, 0.0)
+        _look(axes, layers, camera, SPINE_PIXELS)
         for one, mesh in surfaces:
-            _paint(axes, mesh.vertices - middle, mesh.faces, camera, score_colour(one.measures.score))
-            deficit = expected_surface(one)
-            if deficit is not None:
-                _shell(axes, deficit.mesh.vertices - middle, deficit.mesh.faces, camera)
             if n == 0:
                 place = (mesh.vertices - middle) @ camera
                 score = "" if math.isnan(one.measures.score) else f"  {one.measures.score:.0f}"
@@ -79,7 +81,6 @@ def draw_spine(subject: Subject) -> Figure:
         axes.set_xlim(-side - (36.0 if n == 0 else 7.0), side + (6.0 if n == 0 else 7.0))
         axes.set_ylim(-tall / 2, tall / 2)
         axes.set_title(f"from the {name}", fontsize=8, color="#555555")
-        _bare(axes)
     bar = figure.add_axes((1 - 0.62 / (sum(widths) * mm + 0.9), 0.12, 0.012, 0.3))
     _bar(bar, SCORE, 0.0, 100.0, "score")
     return figure
@@ -110,16 +111,15 @@ def draw_vertebra(one: Scored) -> Figure:
     figure = _figure(9.0, 3.3)
     figure.suptitle(_headline(one), x=0.02, ha="left", fontsize=10, fontweight="bold")
     camera = _camera(*OBLIQUE)
-    left, middle, right = (figure.add_axes((0.01 + 0.31 * n, 0.03, 0.29, 0.78)) for n in range(3))
-    _vertebra(left, one, mesh, deficit.mesh, camera)
+    cells = [figure.add_axes((x, 0.03, 0.29, 0.76)) for x in (0.01, 0.31, 0.70)]
+    _look(cells[0], _layers(one, mesh, deficit.mesh), camera, CARD_PIXELS)
     shades = _ramp_rgb(DEFICIT, 0.5 + deficit.along_si_mm / (2 * DEFICIT_LIMIT_MM))
-    _paint(middle, frame.to_local(deficit.mesh.vertices), deficit.mesh.faces, camera, shades)
-    for axes, name in ((left, "actual in expected"), (middle, "missing along SI")):
-        axes.set_title(name, fontsize=8, color="#555555")
-        axes.autoscale_view()
-        _bare(axes)
-    _cut(right, one, frame)
-    bar = figure.add_axes((0.935, 0.2, 0.012, 0.5))
+    _look(cells[1], [Layer(frame.to_local(deficit.mesh.vertices), deficit.mesh.faces, shades)], camera, CARD_PIXELS)
+    _cut(cells[2], one, frame)
+    _window(cells)
+    for x, name in ((0.155, "actual in expected"), (0.455, "missing along SI"), (0.845, "mid-sagittal, anterior left")):
+        figure.text(x, 0.83, name, fontsize=8, color="#555555", ha="center")
+    bar = figure.add_axes((0.625, 0.2, 0.012, 0.5))
     _bar(bar, DEFICIT, -DEFICIT_LIMIT_MM, DEFICIT_LIMIT_MM, "missing, mm")
     return figure
 
@@ -162,7 +162,7 @@ def draw_scores(groups: Mapping[str, Sequence[float]], examples: Sequence[Scored
         if len(known) > 1:
             whiskers, ink = {"linewidth": 0.8}, {"color": "#444444", "linewidth": 0.8}
             axes.boxplot(known, positions=[place], widths=0.5, showfliers=False, boxprops=ink, whiskerprops=ink, capprops=whiskers, medianprops=ink)
-        aside = ((np.arange(len(known)) * 0.618034) % 1.0 - 0.5) * 0.34  # spread evenly, the same every time
+        aside = ((np.arange(len(known)) * 0.618034 + 0.5) % 1.0 - 0.5) * 0.34  # spread evenly, the same every time
         axes.scatter(place + aside, known, s=13, c=[score_colour(score) for score in known], linewidths=0, zorder=3)
     axes.set_xticks(range(len(groups)), [f"{name}\n(n = {sum(map(math.isfinite, scores))})" for name, scores in groups.items()], fontsize=8)
     axes.set_xlim(-0.6, len(groups) - 0.4)
@@ -171,16 +171,17 @@ def draw_scores(groups: Mapping[str, Sequence[float]], examples: Sequence[Scored
     axes.set_ylabel("score", fontsize=9)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    ordered = sorted(examples, key=lambda one: one.measures.score)
+    ordered, cells = sorted(examples, key=lambda one: one.measures.score), []
     for n, one in enumerate(ordered):
         mesh, deficit = actual_surface(one, FINE_MM), expected_surface(one, FINE_MM)
         if mesh is None or deficit is None:
             raise InputError(f"{one.measures.level} has no expected shape to draw: {one.measures.reason or one.measures.status}.")
-        cell = figure.add_axes((0.03 + 0.94 * n / len(ordered), 0.04, 0.94 / len(ordered) - 0.01, 0.25))
-        _vertebra(cell, one, mesh, deficit.mesh, _camera(*OBLIQUE))
-        cell.set_title(f"{one.measures.level}: {one.measures.score:.0f}", fontsize=9)
-        cell.autoscale_view()
-        _bare(cell)
+        left, width = 0.02 + 0.96 * n / len(ordered), 0.96 / len(ordered) - 0.01
+        cells.append(figure.add_axes((left, 0.01, width, 0.27)))
+        _look(cells[-1], _layers(one, mesh, deficit.mesh), _camera(*OBLIQUE), CARD_PIXELS)
+        figure.text(left + width / 2, 0.27, f"{one.measures.level}: {one.measures.score:.0f}", fontsize=9, ha="center")
+    if cells:
+        _window(cells)
     return figure
 
 
@@ -241,47 +242,29 @@ def _camera(turn: float, lift: float) -> Float:
     return np.array([[-c, -s, 0.0], [s * sl, -c * sl, cl], [-s * cl, c * cl, sl]]).T
 
 
-def _vertebra(axes: Axes, one: Scored, actual: Mesh, expected: Mesh, camera: Float) -> None:
+def _layers(one: Scored, actual: Mesh, expected: Mesh) -> list[Layer]:
+    """Lay a body and the glass of its expected shape out in the expected body's frame."""
     assert one.expected is not None
-    frame = one.expected.frame
-    _paint(axes, frame.to_local(actual.vertices), actual.faces, camera, score_colour(one.measures.score))
-    _shell(axes, frame.to_local(expected.vertices), expected.faces, camera)
+    local = one.expected.frame.to_local
+    return [
+        Layer(local(actual.vertices), actual.faces, _rgb(score_colour(one.measures.score))),
+        Layer(local(expected.vertices), expected.faces, _rgb(SHELL), glass=True),
+    ]
 
 
-def _seen(vertices: Float, faces: NDArray[np.int64], camera: Float) -> tuple[Float, Float, NDArray[np.int64]]:
-    """Triangles that face the eye, from far to near: their corners on the page, their mean normals, and which they are."""
-    place = vertices @ camera
-    corners = place[faces]
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(place)
-    for axis in range(3):
-        normals[:, axis] = np.bincount(faces.ravel(), np.repeat(flat[:, axis], 3), len(place))
-    smooth = normals[faces].sum(axis=1)
-    smooth /= np.maximum(np.linalg.norm(smooth, axis=1, keepdims=True), 1e-12)
-    chosen = np.flatnonzero(flat[:, 2] > 0)
-    chosen = chosen[np.argsort(corners[chosen, :, 2].mean(axis=1), kind="stable")]
-    return corners[chosen, :, :2], smooth[chosen], chosen
+def _look(axes: Axes, layers: Sequence[Layer], camera: Float, pixels_per_mm: float) -> None:
+    picture, extent = render(layers, camera, pixels_per_mm)
+    axes.imshow(picture, extent=extent, origin="lower", interpolation="antialiased")
+    _bare(axes)
 
 
-def _paint(axes: Axes, vertices: Float, faces: NDArray[np.int64], camera: Float, colour: str | Float) -> None:
-    """Draw a surface in one colour or in (n, 3) colours of its vertices, lit from the upper left."""
-    corners, normals, chosen = _seen(vertices, faces, camera)
-    base = _rgb(colour)[None] if isinstance(colour, str) else colour[faces[chosen]].mean(axis=1)
-    light = 0.42 + 0.48 * np.maximum(normals @ LIGHT, 0.0) + 0.26 * np.maximum(normals[:, 2], 0.0)
-    _fill(axes, corners, np.clip(base * light[:, None], 0.0, 1.0))
-
-
-def _shell(axes: Axes, vertices: Float, faces: NDArray[np.int64], camera: Float) -> None:
-    """Draw a surface as glass: the more it turns away, the less one sees through."""
-    corners, normals, _ = _seen(vertices, faces, camera)
-    rim = 1.0 - np.abs(normals[:, 2])
-    _fill(axes, corners, np.column_stack([np.tile(_rgb(SHELL), (len(rim), 1)), 0.10 + 0.65 * np.clip(rim, 0.0, 1.0) ** 2]))
-
-
-def _fill(axes: Axes, corners: Float, colours: Float) -> None:
-    from matplotlib.collections import PolyCollection
-
-    axes.add_collection(PolyCollection(corners, facecolors=colours, linewidths=0, antialiaseds=False, rasterized=True))
+def _window(cells: Sequence[Axes]) -> None:
+    """Give all the same millimetres, so that what they show compares."""
+    limits = [(axes.get_xlim(), axes.get_ylim()) for axes in cells]
+    half = [max((pair[side][1] - pair[side][0]) / 2 for pair in limits) for side in range(2)]
+    for axes, pair in zip(cells, limits, strict=True):
+        (x, y) = (sum(side) / 2 for side in pair)
+        axes.set(xlim=(x - half[0], x + half[0]), ylim=(y - half[1], y + half[1]))
 
 
 def _cut(axes: Axes, one: Scored, frame: Frame) -> None:
@@ -296,7 +279,6 @@ def _cut(axes: Axes, one: Scored, frame: Frame) -> None:
     left = min(float((-line[:, 0]).min()) for line in [*should, *real])
     axes.plot([left, left + 10.0], [low - 3.5] * 2, color="#222222", linewidth=1.6, solid_capstyle="butt")
     axes.text(left + 11.5, low - 3.5, "10 mm", fontsize=7, va="center")
-    axes.set_title("mid-sagittal, anterior left", fontsize=8, color="#555555")
     _bare(axes)
 
 

@@ -137,7 +137,6 @@ def test_a_bad_mask_is_refused_in_one_sentence(make, crushed_mask, tmp_path, cap
         (["--segment", "iterative"], "--segment"),
         (["--meshes", "glb"], "--meshes"),
         (["--print"], "--print"),
-        (["--report"], "--report"),
         (["--body-mask", "nosuch.nii.gz"], "nosuch.nii.gz"),
     ],
 )
@@ -177,8 +176,6 @@ def test_python_refuses_unknown_values_with_the_same_words(crushed_spine, crushe
         sk.score(crushed_spine, device="tpu")
     with pytest.raises(sk.UsageError, match="meshes"):
         crushed_result.save(tmp_path, meshes=("glb",))
-    with pytest.raises(sk.UsageError, match="report"):
-        crushed_result.save(tmp_path, report=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -37,7 +37,7 @@ def test_demo_scores_the_shipped_patient(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "crush, grade 3" in out
-    assert {path.name for path in (tmp_path / "demo_spine").iterdir()} == {"scores.csv", "scores.json", "expected.nii.gz"}
+    assert {path.name for path in (tmp_path / "demo_spine").iterdir()} == {"scores.csv", "scores.json", "expected.nii.gz", "report.html"}
 
 
 def test_as_a_module_and_without_loading_what_help_does_not_need():
