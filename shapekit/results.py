@@ -47,6 +47,11 @@ class VertebraScore:
         return self._scored.measures
 
     @property
+    def scored(self) -> Scored:
+        """What the pipeline knows of the vertebra, as ``shapekit.report.figure`` takes it."""
+        return self._scored
+
+    @property
     def level(self) -> Level:
         """Anatomical level."""
         return Level(self.measures.level)
@@ -269,12 +274,12 @@ class SpineScore(Sequence[VertebraScore]):
         """
         from shapekit.report.figure import draw_spine, draw_vertebra
 
-        return draw_spine(self._subject()) if level is None else draw_vertebra(self[level]._scored)
+        return draw_spine(self._subject()) if level is None else draw_vertebra(self[level].scored)
 
     def _subject(self) -> Subject:
         from shapekit.report import Subject
 
-        return Subject(self.name, tuple(vertebra._scored for vertebra in self.vertebrae), self.notes, self.options)
+        return Subject(self.name, tuple(vertebra.scored for vertebra in self.vertebrae), self.notes, self.options)
 
     def _record(self) -> dict[str, object]:
         rows = []

@@ -85,7 +85,7 @@ class Chromium:
         self._until(lambda: self.value("document.readyState") == "complete", "load the page")
         if scripts:
             self._until(lambda: self.value("document.body.dataset.viewer") is not None, "open the viewer")
-        self.settle()
+            self.settle()
 
     def value(self, expression: str) -> object:
         """Evaluate JavaScript; a promise is awaited."""

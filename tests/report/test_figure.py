@@ -60,8 +60,8 @@ def test_a_cohort_is_drawn_by_group_with_examples_from_green_to_red(subject):
     figure = draw_scores(groups, subject.scored[:3], group_name="Genant grade")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n(n = 3)", "1\n(n = 3)", "3\n(n = 1)", "unknown\n(n = 0)"]
-    drawn = [dots.get_offsets() for dots in axes.collections]
-    assert np.concatenate([dots[:, 1] for dots in drawn]) == pytest.approx([1, 2, 4, 25, 31, 18, 90])
+    drawn = [np.asarray(dots.get_offsets()) for dots in axes.collections]
+    assert np.concatenate([dots[:, 1] for dots in drawn]).tolist() == pytest.approx([1, 2, 4, 25, 31, 18, 90])
     for place, dots in enumerate(drawn):
         assert (np.abs(dots[:, 0] - place) < 0.25).all()
     shown = [float(text.split(": ")[1]) for text in texts(figure)]
