@@ -54,7 +54,7 @@ def report_html(subject: Subject) -> str:
     vertebrae, surfaces = pack_surfaces(subject)
     rows = [one.measures for one in subject.scored]
     told = {
-        "vertebrae": [one | {"level": rows[one["row"]].level, "score": _none(rows[one["row"]].score)} for one in vertebrae],  # type: ignore[index]
+        "vertebrae": vertebrae,
         "ramps": {"score": SCORE, "safe": SCORE_SAFE, "deficit": DEFICIT, "unscored": UNSCORED},
         "deficit_limit_mm": DEFICIT_LIMIT_MM,
     }
@@ -78,7 +78,9 @@ def report_html(subject: Subject) -> str:
         table=_table(rows),
         plot=level_plot(subject),
         plot_note=escape(_plot_note(rows)),
-        cuts="".join(f'<figure class="cutout" data-row="{n}">{cut_svg(one)}<figcaption>{_caption(one.measures)}</figcaption></figure>' for n, one in cuts),
+        cuts="".join(
+            f'<figure class="cutout" data-row="{n}">{cut_svg(one)}<figcaption>{_caption(one.measures)}</figcaption></figure>' for n, one in cuts
+        ),
         cuts_note=escape(
             f"Those that score {ABNORMAL_SCORE:.0f} or more, or whose height loss reaches Genant grade 1. Dashed: the expected outline; what the "
             "actual body lacks of it is tinted. Anterior (A) is to the left."
@@ -127,10 +129,6 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _none(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 4)
-
-
 def _found(rows: list[Measures]) -> str:
     """Say in one sentence what came out."""
     scored = [row for row in rows if math.isfinite(row.score)]
@@ -165,7 +163,7 @@ def _table(rows: list[Measures]) -> str:
     heads = "".join(f'<th scope="col" class="{HEADINGS[n][1]}"><button type="button">{escape(HEADINGS[n][0])}</button></th>' for n in shown)
     body = "".join(_row(n, row, shown) for n, row in enumerate(rows))
     return (
-        "<table id=\"scores\"><caption>One row a vertebra; expected heights in brackets. A heading sorts; a row marks its body in the spine.</caption>"
+        '<table id="scores"><caption>One row a vertebra; expected heights in brackets. A heading sorts; a row marks its body in the spine.</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
 
@@ -176,7 +174,8 @@ def _interval(row: Measures) -> str:
 
 def _row(n: int, row: Measures, shown: list[int]) -> str:
     colour = score_colour(row.score)
-    chip = f'<svg class="chip" viewBox="0 0 10 10" aria-hidden="true"><rect width="10" height="10" rx="2" fill="{colour}" data-score="{_plain(row.score)}"/></svg>'
+    square = f'<rect width="10" height="10" rx="2" fill="{colour}" data-score="{_plain(row.score)}"/>'
+    chip = f'<svg class="chip" viewBox="0 0 10 10" aria-hidden="true">{square}</svg>'
     remark = "; ".join(filter(None, ("" if row.status == "ok" else row.status.replace("_", " "), row.reason)))
     grade = "" if row.genant_grade is None else str(row.genant_grade)
     cells = [
@@ -196,9 +195,10 @@ def _row(n: int, row: Measures, shown: list[int]) -> str:
     )
     said = f"{row.level}: " + (f"score {row.score:.1f}" if math.isfinite(row.score) else "not scored") + (f", {remark}" if remark else "")
     level = escape(row.level)
+    button = f'<button type="button" aria-pressed="false">{level}</button>'
     return (
         f'<tr data-row="{n}" data-said="{escape(said)}"{" class=abnormal" if is_abnormal(row) else ""}>'
-        f'<th scope="row" data-value="{n:03d}" data-text="{level}">{chip}<button type="button" aria-pressed="false">{level}</button></th>{written}</tr>'
+        f'<th scope="row" data-value="{n:03d}" data-text="{level}">{chip}{button}</th>{written}</tr>'
     )
 
 

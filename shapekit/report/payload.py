@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,8 @@ def pack_surfaces(subject: Subject) -> tuple[list[dict[str, object]], str]:
     Returns
     -------
     vertebrae : list of dict
-        One a vertebra: ``row`` in the table, and under ``actual`` and ``expected`` None or where a surface begins (``at``, bytes), its counts, and
-        the ``low`` corner (mm, RAS) and ``step`` (mm) of its positions.
+        One a vertebra: its ``row`` in the table, ``level`` and ``score``, and under ``actual`` and ``expected`` None or where a surface begins
+        (``at``, bytes), its counts, and the ``low`` corner (mm, RAS) and ``step`` (mm) of its positions.
     payload : str
         All streams, gzip, base64.
     """
@@ -48,6 +49,8 @@ def pack_surfaces(subject: Subject) -> tuple[list[dict[str, object]], str]:
         vertebrae.append(
             {
                 "row": row,
+                "level": one.measures.level,
+                "score": None if math.isnan(one.measures.score) else round(one.measures.score, 4),
                 "actual": _append(streams, actual),
                 "expected": _append(streams, deficit.mesh, deficit.along_si_mm) if deficit is not None else None,
             }

@@ -64,8 +64,7 @@ def cut_svg(one: Scored) -> str:
     points = np.concatenate([*should, *real])
     low, high = points.min(axis=0) - 4.0, points.max(axis=0) + 4.0
     width, height = high[0] - low[0], high[1] - low[1] + 7.0
-    place = lambda line: np.stack([high[0] - line[:, 0], high[1] - line[:, 1]], axis=1)  # noqa: E731
-    lost, body = _path(place(line) for line in should), _path(place(line) for line in real)
+    lost, body = (_path(high - line for line in lines) for lines in (should, real))
     bottom = height - 3.0
     drawn = (
         f'<path d="{lost}" class="lost"/><path d="{body}" class="bone"/>'
@@ -88,7 +87,11 @@ def profile_svg(subject: Subject) -> str:
             continue
         frame = one.expected.frame if one.expected else one.frame
         drawn = [[_lateral(frame.to_world(np.insert(line, 0, 0.0, axis=1))) for line in midsagittal_outline(sdf, frame)]]
-        drawn.append([_lateral(frame.to_world(np.insert(line, 0, 0.0, axis=1))) for line in midsagittal_outline(one.expected.sdf, frame)] if one.expected else [])
+        drawn.append(
+            [_lateral(frame.to_world(np.insert(line, 0, 0.0, axis=1))) for line in midsagittal_outline(one.expected.sdf, frame)]
+            if one.expected
+            else []
+        )
         if drawn[0]:
             shapes.append((one.measures, drawn))
             seen += [line for lines in drawn for line in lines]

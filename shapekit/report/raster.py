@@ -88,7 +88,8 @@ def _visible(pixels: Float, layer: Layer, place: Float, depth: Float) -> tuple[N
     a, u, v = corners[:, 0, :2], corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2]
     area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
     keep = area > 1e-9
-    faces, corners, a, u, v, area = (part[keep] for part in (faces, corners, a, u, v, area))
+    faces = faces[keep]
+    corners, a, u, v, area = (part[keep] for part in (corners, a, u, v, area))
     first = np.floor(corners[..., :2].min(axis=1)).astype(int)
     span = np.ceil(corners[..., :2].max(axis=1)).astype(int) - first
     face, share = np.full(depth.shape, -1), np.zeros((*depth.shape, 2))

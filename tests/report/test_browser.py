@@ -194,7 +194,9 @@ def test_without_scripts_the_page_is_still_read(browser, report):
         tree = browser.call("DOM.getDocument", depth=-1)
         said = browser.call("DOM.getOuterHTML", nodeId=tree["root"]["nodeId"])["outerHTML"]
         assert 'data-viewer="' not in said
-        shown = browser.value("[...document.querySelectorAll('#profile svg, table#scores, svg.plot, svg.cut')].map((e) => e.getBoundingClientRect().height)")
+        shown = browser.value(
+            "[...document.querySelectorAll('#profile svg, table#scores, svg.plot, svg.cut')].map((e) => e.getBoundingClientRect().height)"
+        )
         assert len(shown) == 4
         assert min(shown) > 50
         assert browser.value("document.getElementById('stage').getBoundingClientRect().height") == 0

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -56,4 +57,4 @@ def test_the_safe_colours_stay_apart_for_the_red_blind():
     seen = [red_blind(blend(SCORE_SAFE, n / 4)) for n in range(5)]
     warmth = [yellow - blue for yellow, blue in seen]
     assert warmth == sorted(warmth)
-    assert min(b - a for a, b in zip(warmth, warmth[1:], strict=False)) > 0.02
+    assert min(b - a for a, b in pairwise(warmth)) > 0.02

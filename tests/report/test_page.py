@@ -114,7 +114,13 @@ def test_the_data_is_json_that_names_levels_scores_and_colours(page, subject):
 def test_a_spine_of_which_nothing_was_scored_has_a_report(subject):
     one = subject.scored[0]
     page = report_html(
-        Subject("none", (Scored(Measures("L1", 20, status="no_body", reason="no canal found")), Scored(Measures("L2", 21, status="partial"), one.body, one.frame)))
+        Subject(
+            "none",
+            (
+                Scored(Measures("L1", 20, status="no_body", reason="no canal found")),
+                Scored(Measures("L2", 21, status="partial"), one.body, one.frame),
+            ),
+        )
     )
     assert "No vertebra could be scored" in page
     assert "no body; no canal found" in page

@@ -64,8 +64,22 @@ def test_the_same_spine_packs_to_the_same_text(subject, packed):
 
 
 def test_what_has_no_body_is_left_out_and_rows_keep_their_numbers(subject):
-    gap = Subject("gap", (Scored(Measures("L1", 20, status="no_body")), subject.scored[0], Scored(subject.scored[1].measures, subject.scored[1].body)))
+    gap = Subject(
+        "gap", (Scored(Measures("L1", 20, status="no_body")), subject.scored[0], Scored(subject.scored[1].measures, subject.scored[1].body))
+    )
     vertebrae, _ = pack_surfaces(gap)
     assert [one["row"] for one in vertebrae] == [1, 2]
     assert vertebrae[1]["expected"] is None
     assert pack_surfaces(Subject("none", ()))[0] == []
+
+
+def test_a_surface_of_too_many_vertices_is_sent_coarser(subject, packed, monkeypatch):
+    monkeypatch.setattr("shapekit.report.payload.TOP", 900)
+    vertebrae, text = pack_surfaces(subject)
+    content = gzip.decompress(base64.b64decode(text))
+    for coarse, full in zip(vertebrae, packed[0], strict=True):
+        assert full["actual"]["vertices"] > 900
+        assert max(coarse[kind]["vertices"] for kind in ("actual", "expected")) <= 900
+        assert np.ptp(read_back(content, coarse["actual"])[0], axis=0) == pytest.approx(
+            np.ptp(read_back(packed[2], full["actual"])[0], axis=0), abs=1.5
+        )
