@@ -18,9 +18,12 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap, Measures, Mesh, MeshSet, Sdf
-from shapekit.io.nifti import write_label_map
+from shapekit.export import PALETTES, check_formats, deficit_volume, expected_labels, show, solids_of, write_meshes
+from shapekit.io.nifti import write_distances, write_label_map
+from shapekit.io.paths import folder_name
 from shapekit.mesh import mesh_from_sdf, smooth_mesh
 from shapekit.pipeline import Scored, measure
+from shapekit.scoring import Deficit, deficit_map
 from shapekit.version import __version__
 
 if TYPE_CHECKING:
@@ -89,6 +92,13 @@ class VertebraScore:
     def expected_frame(self) -> Frame | None:
         """Where the expected body lies and how it is turned (mm, RAS)."""
         return self._scored.expected.frame if self._scored.expected else None
+
+    @property
+    def deficit(self) -> Deficit | None:
+        """Millimetres missing at each vertex of the expected body's surface; None where nothing was expected."""
+        if self._scored.expected is None or self._scored.actual is None:
+            return None
+        return deficit_map(self._scored.expected.sdf, self._scored.actual, self._scored.expected.frame)
 
     def mesh(self, kind: str = "actual") -> Mesh:
         """Closed surface in patient space (mm, RAS).
@@ -169,24 +179,18 @@ class SpineScore(Sequence[VertebraScore]):
 
     def expected_labels(self) -> NDArray[np.unsignedinteger]:
         """Label map of the expected bodies: the input's grid and label values; (i, j, k) uint8 or uint16."""
-        highest = max((vertebra.measures.label for vertebra in self.vertebrae), default=0)
-        labels = np.zeros(self.grid.shape, dtype=np.uint8 if highest < 256 else np.uint16)
-        nearest = np.zeros(self.grid.shape, dtype=np.float32)
-        for vertebra in self.vertebrae:
-            if vertebra.expected is None:
-                continue
-            box = _box_of(vertebra.expected, self.grid)
-            part = self.grid.crop([side.start for side in box], tuple(side.stop - side.start for side in box))
-            if min(part.shape) < 1:
-                continue
-            values = vertebra.expected.sample(part.points())
-            deeper = values < nearest[box]
-            labels[box][deeper] = vertebra.measures.label
-            nearest[box][deeper] = values[deeper]
-        return labels
+        return expected_labels(self._all_scored(), self.grid)
 
-    def save(self, folder: str | Path, *, meshes: Sequence[str] = (), report: bool = False) -> Path:
-        """Write ``scores.csv``, ``scores.json`` and ``expected.nii.gz`` under ``folder/<case>/``.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        meshes: Sequence[str] = (),
+        print: bool = False,  # noqa: A002
+        palette: str = "green-red",
+        report: bool = False,
+    ) -> Path:
+        """Write ``scores.csv``, ``scores.json``, ``expected.nii.gz`` and ``deficit.nii.gz`` under ``folder/<case>/``, and meshes on demand.
 
         Every file is complete before it appears under its name; ``scores.json`` comes last.
 
@@ -195,7 +199,11 @@ class SpineScore(Sequence[VertebraScore]):
         folder : path
             Made when it does not exist.
         meshes : sequence of str
-            Mesh formats; none can be written yet.
+            Mesh formats: ``"glb"``, ``"stl"``, ``"3mf"``, ``"ply"``, ``"obj"``, ``"vtp"``; they go to ``meshes/``.
+        print : bool
+            Whether to write a plate for printing for each scored vertebra, too.
+        palette : {"green-red", "plasma"}
+            Colours of the meshes from score 0 to 100; ``"plasma"`` is safe for colour-blind readers.
         report : bool
             Whether to write a report; not possible yet.
 
@@ -207,23 +215,31 @@ class SpineScore(Sequence[VertebraScore]):
         Raises
         ------
         UsageError
-            For meshes or a report.
+            For an unknown mesh format or palette, or a report.
+        MissingPackageError
+            For a mesh format whose package is not installed.
         OutputError
             If the folder cannot be written.
         """
-        if meshes:
-            raise UsageError("scored meshes cannot be written yet; leave meshes out and use VertebraScore.mesh().")
+        check_formats(meshes, print=print)
+        check_choice("palette", palette, tuple(PALETTES))
         if report:
             raise UsageError("the report cannot be written yet; leave it out and read scores.csv.")
-        target = Path(folder) / self.name
+        target = Path(folder) / folder_name(self.name)
         try:
             target.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target, prefix=".part-") as staged:
                 stage = Path(staged)
+                if meshes or print:
+                    (stage / "meshes").mkdir()
+                    write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, case=self.name)
                 self.table().to_csv(stage / "scores.csv", index=False, float_format="%.4f", lineterminator="\n")
                 write_label_map(stage / "expected.nii.gz", self.expected_labels(), self.grid)
+                write_distances(stage / "deficit.nii.gz", deficit_volume(self._all_scored(), self.grid))
                 (stage / "scores.json").write_text(json.dumps(self._record(), indent=1, allow_nan=False) + "\n")
-                for name in ("expected.nii.gz", "scores.csv", "scores.json"):
+                names = [file.relative_to(stage) for file in sorted(stage.rglob("*")) if file.is_file()]
+                for name in sorted(names, key=lambda name: name == Path("scores.json")):
+                    (target / name).parent.mkdir(exist_ok=True)
                     (stage / name).replace(target / name)
         except OutputError:
             raise
@@ -232,6 +248,28 @@ class SpineScore(Sequence[VertebraScore]):
                 f"{target.name} cannot be written in {Path(folder).name or folder} ({error.strerror or error}); choose a folder that you may write."
             ) from error
         return target
+
+    def show(self, *, expected: bool = True, palette: str = "green-red") -> None:
+        """Open a window with the actual bodies coloured by score, and wait until it is closed.
+
+        Parameters
+        ----------
+        expected : bool
+            Whether to show the expected bodies with their deficit map, too, beside the actual ones.
+        palette : {"green-red", "plasma"}
+
+        Raises
+        ------
+        UsageError
+            For another palette, or where there is no screen.
+        MissingPackageError
+            Without open3d.
+        """
+        solids = solids_of(self._all_scored(), palette=palette)
+        show(solids if expected else [solid for solid in solids if solid.kind == "actual"], title=self.name)
+
+    def _all_scored(self) -> list[Scored]:
+        return [vertebra._scored for vertebra in self.vertebrae]
 
     def _record(self) -> dict[str, object]:
         rows = []
@@ -341,14 +379,6 @@ def torch_device(device: str) -> str:
 def _plain(value: object) -> object:
     """NaN has no place in JSON."""
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _box_of(sdf: Sdf, grid: Grid) -> tuple[slice, slice, slice]:
-    """Voxels of a grid that a shape may cover."""
-    inside = grid.to_index(sdf.grid.to_world(np.argwhere(sdf.values < float(sdf.grid.spacing_mm.max()))))
-    low = np.clip(np.floor(inside.min(axis=0)), 0, grid.shape).astype(int)
-    high = np.clip(np.ceil(inside.max(axis=0)) + 1, 0, grid.shape).astype(int)
-    return (slice(low[0], max(low[0], high[0])), slice(low[1], max(low[1], high[1])), slice(low[2], max(low[2], high[2])))
 
 
 def _grid_around(meshes: MeshSet) -> Grid:

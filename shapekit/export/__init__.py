@@ -9,7 +9,7 @@ from shapekit.export.case import FORMATS, check_formats, write_meshes
 from shapekit.export.gate import Passed, gate
 from shapekit.export.printing import Plate, plate_of, write_plate
 from shapekit.export.solids import PALETTES, Solid, solids_of
-from shapekit.export.volumes import box_of, deficit_volume
+from shapekit.export.volumes import deficit_volume, expected_labels
 
 __all__ = [
     "FORMATS",
@@ -18,9 +18,9 @@ __all__ = [
     "Passed",
     "Plate",
     "Solid",
-    "box_of",
     "check_formats",
     "deficit_volume",
+    "expected_labels",
     "gate",
     "icp",
     "plate_of",

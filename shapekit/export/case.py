@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -164,9 +165,14 @@ def _record(solids: Sequence[Solid], plates: Sequence[Plate], formats: Sequence[
                 "level": plate.level,
                 "space": BED,
                 "surface_error_mm": round(plate.surface_error_mm, 3),
-                "pieces": {piece.name: {"thinnest_wall_mm": round(piece.thinnest_mm, 2)} for piece in plate.pieces},
+                "pieces": {piece.name: {"thinnest_wall_mm": _finite(piece.thinnest_mm)} for piece in plate.pieces},
                 "notes": plate.notes,
             }
             for plate in plates
         ],
     }
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return round(value, 2) if math.isfinite(value) else None

@@ -26,7 +26,7 @@ MIN_WALL_MM = 1.2
 MIN_FEATURE_MM = 2.0
 """Separate pieces smaller than this in every direction are dropped; a printer would lose them."""
 GAP_MM = 5.0
-RAYS = 400
+RAYS = 200
 """Lines through each piece along which its walls are measured."""
 BONE = (236, 228, 208)
 BED = "A print plate: unit mm, Z up, not patient space"

@@ -60,5 +60,6 @@ def write_vtp(path: Path, solids: Sequence[Solid]) -> None:
     writer.SetInputData(surface)
     writer.SetDataModeToAppended()
     writer.EncodeAppendedDataOff()
+    writer.SetCompressionLevel(1)  # coordinates hardly pack; more effort takes twice the time
     if not writer.Write():
         raise OutputError(f"{path.name} cannot be written; check the folder's permissions and free space.")
