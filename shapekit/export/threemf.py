@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,14 @@ def write_objects(
     kit = lib3mf.get_wrapper()
     model = kit.CreateModel()
     model.SetUnit(lib3mf.ModelUnit.MilliMeter)
+    model.SetBuildUUID(_identity("build", *(name for name, *_ in objects)))
     about = model.GetMetaDataGroup()
     about.AddMetaData("", "Application", "shapekit", "xs:string", True)
     about.AddMetaData("", "Description", space, "xs:string", True)
     for name, vertices, faces, colours in objects:
         thing = model.AddMeshObject()
         thing.SetName(name)
+        thing.SetUUID(_identity(name, "object"))
         corners, triangles = _cast(lib3mf.Position, vertices, np.float32), _cast(lib3mf.Triangle, faces, np.uint32)
         _call(kit, thing, "setgeometry", corners, triangles)
         shown, which = np.unique(colours, axis=0, return_inverse=True)
@@ -71,11 +74,17 @@ def write_objects(
         if len(shown) > 1:
             properties = np.concatenate([np.full((len(faces), 1), resource), numbers[which.reshape(-1)[faces]]], axis=1)
             _call(kit, thing, "setalltriangleproperties", _cast(lib3mf.TriangleProperties, properties, np.uint32))
-        model.AddBuildItem(thing, kit.GetTranslationTransform(*(float(part) for part in shift_mm)))
+        item = model.AddBuildItem(thing, kit.GetTranslationTransform(*(float(part) for part in shift_mm)))
+        item.SetUUID(_identity(name, "item"))
     try:
         model.QueryWriter("3mf").WriteToFile(str(path))
     except lib3mf.ELib3MFException as error:
         raise OutputError(f"{path.name} cannot be written; check the folder's permissions and free space.") from error
+
+
+def _identity(*words: str) -> str:
+    """Make a UUID of names: lib3mf would draw it, and the same bodies would give different files."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(words)))
 
 
 def _call(kit: Any, thing: Any, name: str, *arrays: Any) -> None:

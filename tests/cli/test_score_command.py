@@ -17,7 +17,7 @@ COLUMNS = """
     surplus_posterior_mm3 surplus_mm3 excess_mm3 expected_mm3 actual_mm3 l_ap_mm l_lr_mm tilt_sagittal_deg tilt_coronal_deg
     rotation_axial_deg frame_error_deg surface_distance_mm neighbours_used neighbours_repaired predictor weights_id shapekit_version
 """.split()
-FILES = {"scores.csv", "scores.json", "expected.nii.gz"}
+FILES = {"scores.csv", "scores.json", "expected.nii.gz", "deficit.nii.gz"}
 
 
 def run(capsys, *arguments):
