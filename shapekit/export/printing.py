@@ -25,6 +25,7 @@ MIN_WALL_MM = 1.2
 """Three lines of a 0.4 mm nozzle; thinner walls are told."""
 MIN_FEATURE_MM = 2.0
 """Separate pieces smaller than this in every direction are dropped; a printer would lose them."""
+PARALLEL = float(np.cos(np.radians(30.0)))
 GAP_MM = 5.0
 RAYS = 200
 """Lines through each piece along which its walls are measured."""
@@ -190,8 +191,8 @@ def surface_error(mesh: Mesh, sdf: Sdf) -> float:
 def thinnest_wall(mesh: Mesh) -> float:
     """Thickness of the thinnest wall found, mm: along lines from spread faces straight inward to a face that looks the other way.
 
-    A wedge's edge is no wall: hits whose surface is inclined by more than 60° to the one the line started from are passed over. Infinite
-    where no line meets such a face.
+    An edge is no wall: hits whose surface is inclined by more than 30° to the one the line started from are passed over. Infinite where no
+    line meets such a face.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def thinnest_wall(mesh: Mesh) -> float:
     thinnest = float("inf")
     for start, normal in zip(starts, normals, strict=True):
         for hit in solid.ray_cast(tuple(start), tuple(start - reach * normal)):
-            if np.dot(hit.normal, normal) < -0.5:
+            if np.dot(hit.normal, normal) < -PARALLEL:
                 thinnest = min(thinnest, float(np.linalg.norm(np.asarray(hit.position) - start)))
             break
     return thinnest

@@ -14,6 +14,7 @@ from shapekit.export.gate import gate
 from shapekit.mesh import mesh_from_sdf, smooth_mesh
 from shapekit.pipeline import Scored
 from shapekit.scoring import deficit_map
+from shapekit.spine import body_on_patch
 
 Bytes = NDArray[np.uint8]
 
@@ -98,7 +99,9 @@ def solids_of(scored: Sequence[Scored], *, palette: str = "green-red") -> list[S
     check_choice("palette", palette, tuple(PALETTES))
     solids = []
     for one in scored:
-        sdf = one.actual or (one.body.sdf if one.body else None)
+        sdf = one.actual
+        if sdf is None and one.body and one.frame:
+            sdf = body_on_patch(one.body, one.frame)  # a scan's own voxels may be too coarse to smooth, or needlessly fine
         if sdf is not None:
             solids.append(_actual(one, smooth_mesh(mesh_from_sdf(sdf)), palette))
         if one.expected and one.actual:
