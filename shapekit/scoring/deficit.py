@@ -11,7 +11,7 @@ from shapekit.core.checks import InputError, check_array
 from shapekit.core.conventions import SI
 from shapekit.core.frame import Frame
 from shapekit.core.values import Mesh, Sdf
-from shapekit.mesh import mesh_from_sdf, smooth_mesh
+from shapekit.mesh import mesh_from_sdf, smooth_mesh, vertex_normals
 
 Float = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def deficit_map(expected: Sdf, actual: Sdf, frame: Frame) -> Deficit:
         raise InputError("the actual body is empty on its patch; there is no surface to measure to.")
     mesh = smooth_mesh(mesh_from_sdf(expected))
     nearest = actual.sample(mesh.vertices).astype(np.float64)
-    facing = _normals(mesh) @ frame.axes[:, SI]
+    facing = vertex_normals(mesh) @ frame.axes[:, SI]
     along = nearest.copy()
     plates = np.flatnonzero(np.abs(facing) >= PLATE_COSINE)
     inward = -np.sign(facing[plates])[:, None] * frame.axes[:, SI]
@@ -112,13 +112,3 @@ def _follow(actual: Sdf, start: Float, inward: Float, nearest: Float) -> Float:
     share = before / np.where(met, before - after, 1.0)
     length = np.where(met, (last - 1 + share) * STEP_MM, CAP_MM)
     return np.asarray(sign * np.minimum(length, np.abs(nearest) / GRAZE_COSINE))
-
-
-def _normals(mesh: Mesh) -> Float:
-    """Outward unit normals of the vertices, (n, 3): those of the faces around them, weighted by area."""
-    corners = mesh.vertices[mesh.faces]
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(mesh.vertices)
-    for axis in range(3):
-        normals[:, axis] = np.bincount(mesh.faces.ravel(), np.repeat(faces[:, axis], 3), len(normals))
-    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300))
