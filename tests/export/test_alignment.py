@@ -48,7 +48,7 @@ def test_without_a_screen_or_the_package_it_says_so(crushed_result, solids, monk
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     if sys.platform.startswith("linux"):
-        for call in (crushed_result.show, lambda: show(list(solids.values()))):
+        for call in (crushed_result.open_window, lambda: show(list(solids.values()))):
             with pytest.raises(sk.UsageError, match="there is no screen"):
                 call()
     monkeypatch.setitem(sys.modules, "open3d", None)

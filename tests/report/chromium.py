@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -119,6 +122,26 @@ class Chromium:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key)
         self.settle()
+
+    def canvas(self) -> np.ndarray:
+        """Return the spine as painted, (h, w, 4) in 0-1."""
+        from PIL import Image
+
+        url = self.value("document.getElementById('spine').toDataURL('image/png')")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(str(url).split(",")[1]))).convert("RGBA")) / 255.0
+
+    def box(self, element: str) -> dict:
+        """Where an element, named by JavaScript, lies on the screen."""
+        return json.loads(str(self.value(f"JSON.stringify(({element}).getBoundingClientRect())")))
+
+    def middle_of(self, level: str) -> tuple[float, float]:
+        """Where a body is on the screen: at its label's height, in the middle of what is painted there."""
+        self.value("document.getElementById('spine').scrollIntoView({block: 'center'})")
+        spine = self.box("document.getElementById('spine')")
+        label = self.box(f"[...document.querySelectorAll('#labels span')].find((e) => e.textContent === '{level}')")
+        y = label["y"] + label["height"] / 2
+        across = np.flatnonzero(self.canvas()[int(y - spine["y"]), :, 3] > 0.99)
+        return spine["x"] + float(across.min() + across.max()) / 2, y
 
     def complaints(self) -> list[str]:
         """Everything the page logged, and every exception nobody caught."""

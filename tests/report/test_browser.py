@@ -2,11 +2,11 @@
 
 import base64
 import io
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shapekit.report import report_html
 from tests.report.chromium import Chromium, executable
@@ -40,25 +40,6 @@ def opened(browser, report):
     assert browser.requests() == [report.resolve().as_uri()]
 
 
-def picture(browser):
-    """The canvas as painted, (h, w, 4) in 0-1."""
-    import matplotlib.image
-
-    url = browser.value("document.getElementById('spine').toDataURL('image/png')")
-    return np.asarray(matplotlib.image.imread(io.BytesIO(base64.b64decode(url.split(",")[1]))))
-
-
-def middle_of(browser, level):
-    """Where a body is on the screen: at its label's height, in the middle of what is painted there."""
-    browser.value("document.getElementById('spine').scrollIntoView({block: 'center'})")
-    box = json.loads(browser.value("JSON.stringify(document.getElementById('spine').getBoundingClientRect())"))
-    script = f"[...document.querySelectorAll('#labels span')].find((e) => e.textContent === '{level}').getBoundingClientRect()"
-    label = json.loads(browser.value(f"JSON.stringify({script})"))
-    y = label["y"] + label["height"] / 2 - box["y"]
-    across = np.flatnonzero(picture(browser)[int(y), :, 3] > 0.99)
-    return box["x"] + (across.min() + across.max()) / 2, box["y"] + y
-
-
 def picked(browser):
     """Rows, labels and cuts that are marked."""
     return browser.value(
@@ -70,7 +51,7 @@ def picked(browser):
 def test_the_spine_is_painted_in_its_scores_colours(opened):
     assert opened.value("document.body.dataset.viewer") == "ready"
     assert opened.value("document.getElementById('profile').hidden") is True
-    painted = picture(opened)
+    painted = opened.canvas()
     red, green, blue, cover = np.moveaxis(painted, -1, 0)
     assert 0.08 < (cover > 0.5).mean() < 0.8
     solid = cover > 0.99
@@ -81,36 +62,36 @@ def test_the_spine_is_painted_in_its_scores_colours(opened):
 
 @pytest.mark.parametrize("level", ["L2", "L3", "L5"])
 def test_a_click_on_a_body_marks_its_row_and_on_the_ground_none(opened, level):
-    opened.click(*middle_of(opened, level))
+    opened.click(*opened.middle_of(level))
     assert picked(opened) == [[level], [level]]
     assert opened.value("document.getElementById('picked').textContent").startswith(f"{level}: score")
     assert opened.value("document.querySelectorAll('#scores button[aria-pressed=true]').length") == 1
-    corner = json.loads(opened.value("JSON.stringify(document.getElementById('spine').getBoundingClientRect())"))
+    corner = opened.box("document.getElementById('spine')")
     opened.click(corner["x"] + 5, corner["y"] + 5)
     assert picked(opened) == [[], []]
 
 
 def test_a_click_on_a_row_marks_its_body(opened):
-    before = picture(opened)
+    before = opened.canvas()
     opened.click_on(ROW.format(3) + " td")
     assert picked(opened) == [["L5"], ["L5"]]
-    changed = np.abs(picture(opened)[..., :3] - before[..., :3]).max(axis=-1) > 0.1
+    changed = np.abs(opened.canvas()[..., :3] - before[..., :3]).max(axis=-1) > 0.1
     rows = np.flatnonzero(changed.any(axis=1))
     assert len(rows)
     assert rows.min() > 0.6 * len(changed)  # L5 is the lowest
     opened.click_on(ROW.format(3) + " td")
     assert picked(opened) == [[], []]
-    assert picture(opened) == pytest.approx(before)
+    assert opened.canvas() == pytest.approx(before)
 
 
 def test_the_deficit_switch_paints_the_expected_shapes_by_what_is_missing(opened):
     opened.click_on("#show-deficit")
-    red, green, blue, cover = np.moveaxis(picture(opened), -1, 0)
+    red, green, blue, cover = np.moveaxis(opened.canvas(), -1, 0)
     solid = cover > 0.99
     assert (solid & (red > green + 0.25) & (red > blue + 0.25)).mean() > 0.003  # what L3 lost
     assert (solid & (np.abs(red - green) < 0.12) & (red > 0.4)).mean() > 0.05  # most is as expected
     assert opened.value("[document.getElementById('legend-deficit').hidden, document.getElementById('legend-score').hidden]") == [False, True]
-    opened.click(*middle_of(opened, "L3"))
+    opened.click(*opened.middle_of("L3"))
     assert picked(opened) == [["L3"], ["L3"]]
 
 
@@ -142,20 +123,20 @@ def test_the_table_is_copied_as_tab_separated_text(opened, report):
 
 
 def test_dragging_and_keys_turn_zoom_and_choose(opened):
-    box = json.loads(opened.value("JSON.stringify(document.getElementById('spine').getBoundingClientRect())"))
+    box = opened.box("document.getElementById('spine')")
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    start = picture(opened)
+    start = opened.canvas()
     opened.drag(x, y, 90, 0)
-    turned = picture(opened)
+    turned = opened.canvas()
     assert np.abs(turned - start).max(axis=-1).mean() > 0.01
     assert picked(opened) == [[], []]  # a drag is no click
     opened.value("document.getElementById('spine').focus()")
     opened.press("ArrowLeft")
-    assert np.abs(picture(opened) - turned).max(axis=-1).mean() > 0.003
+    assert np.abs(opened.canvas() - turned).max(axis=-1).mean() > 0.003
     opened.press("+")
-    assert (picture(opened)[..., 3] > 0.99).sum() > 1.2 * (turned[..., 3] > 0.99).sum()
+    assert (opened.canvas()[..., 3] > 0.99).sum() > 1.2 * (turned[..., 3] > 0.99).sum()
     opened.press("Home")
-    assert picture(opened) == pytest.approx(start)
+    assert opened.canvas() == pytest.approx(start)
     opened.press("PageDown")
     assert picked(opened)[0] == ["L2"]
     opened.press("PageDown")
@@ -166,7 +147,7 @@ def test_dragging_and_keys_turn_zoom_and_choose(opened):
 
 def test_safe_colours_replace_red_and_green_everywhere(opened):
     opened.click_on("#safe")
-    red, green, blue, cover = np.moveaxis(picture(opened), -1, 0)
+    red, green, blue, cover = np.moveaxis(opened.canvas(), -1, 0)
     solid = cover > 0.99
     assert (solid & (blue > red + 0.15)).mean() > 0.04
     assert (solid & (green > red + 0.15) & (green > blue + 0.1)).mean() < 1e-4
@@ -228,9 +209,7 @@ def test_a_notebooks_frame_paints_it_too(browser, crushed_result, tmp_path):
     page.write_text(f"<!DOCTYPE html><body data-viewer='outside'>{crushed_result.show()._repr_html_()}", encoding="utf-8")
     browser.open(page)
     browser.value("new Promise((done) => setTimeout(done, 1500))")
-    import matplotlib.image
-
-    shot = np.asarray(matplotlib.image.imread(io.BytesIO(browser.screenshot())))
+    shot = np.asarray(Image.open(io.BytesIO(browser.screenshot()))) / 255.0
     red, green, blue = np.moveaxis(shot[:, : shot.shape[1] // 3, :3], -1, 0)
     assert ((green > red + 0.15) & (green > blue + 0.1)).mean() > 0.01
     assert browser.complaints() == []

@@ -13,7 +13,8 @@ GALLERY = ROOT / "docs" / "gallery"
 
 def run(name, *arguments):
     command = [sys.executable, "-W", "error", str(GALLERY / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}).stdout
+    settings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=settings).stdout
 
 
 def test_every_example_is_run_here():
