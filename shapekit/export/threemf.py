@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import locale
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,10 +77,13 @@ def write_objects(
             _call(kit, thing, "setalltriangleproperties", _cast(lib3mf.TriangleProperties, properties, np.uint32))
         item = model.AddBuildItem(thing, kit.GetTranslationTransform(*(float(part) for part in shift_mm)))
         item.SetUUID(_identity(name, "item"))
+    words = locale.setlocale(locale.LC_ALL)
     try:
         model.QueryWriter("3mf").WriteToFile(str(path))
     except lib3mf.ELib3MFException as error:
         raise OutputError(f"{path.name} cannot be written; check the folder's permissions and free space.") from error
+    finally:
+        locale.setlocale(locale.LC_ALL, words)  # lib3mf leaves the whole process in the C locale, where Python reads files as ASCII
 
 
 def _identity(*words: str) -> str:

@@ -11,6 +11,7 @@ import shapekit as sk
 from shapekit.export import check_formats, write_meshes
 from shapekit.export.case import FORMATS
 from shapekit.export.scene import READABLE, write_scene
+from shapekit.mesh import volume_mm3
 from tests.export.conftest import NASTY
 
 
@@ -114,6 +115,16 @@ def test_a_name_that_would_lead_elsewhere_stays_in_its_folder(crushed_result, tm
     for path in folder.rglob("*"):
         if path.suffix in (".obj", ".ply", ".stl", ".mrml"):
             assert b"<img" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["ply", "stl", "obj"])
+def test_a_mesh_that_was_written_loads_again_in_the_patients_space(written, solids, suffix):
+    meshes = sk.load({level: written / f"{level}_actual.{suffix}" for level in ("L2", "L3")}).meshes
+    for level, mesh in meshes.items():
+        solid = solids[f"{level}_actual"]
+        assert mesh.vertices.min(axis=0) == pytest.approx(solid.mesh.vertices.min(axis=0), abs=0.01)
+        assert mesh.vertices.max(axis=0) == pytest.approx(solid.mesh.vertices.max(axis=0), abs=0.01)
+        assert volume_mm3(mesh) == pytest.approx(volume_mm3(solid.mesh), rel=1e-4)  # not turned inside out
 
 
 def test_saving_again_replaces_meshes_and_leaves_other_files_alone(crushed_result, tmp_path):

@@ -1,12 +1,14 @@
 """Every format, read again by other people's readers: trimesh, pyvista (VTK) and lib3mf."""
 
 import json
+import locale
 
 import numpy as np
 import pytest
 import trimesh
 
 from shapekit.export import FORMATS, write_meshes
+from shapekit.export.threemf import write_3mf
 from shapekit.mesh import volume_mm3
 from tests.export.conftest import NASTY
 
@@ -23,7 +25,9 @@ def read_3mf(path):
     model = kit.CreateModel()
     reader = model.QueryReader("3mf")
     reader.SetStrictModeActive(True)
+    words = locale.setlocale(locale.LC_ALL)
     reader.ReadFromFile(str(path))
+    locale.setlocale(locale.LC_ALL, words)  # which lib3mf changes
     assert reader.GetWarningCount() == 0
     assert model.GetUnit() == lib3mf.ModelUnit.MilliMeter
     things, found = model.GetMeshObjects(), {}
@@ -202,6 +206,12 @@ def test_3mf_keeps_names_colours_and_places_and_lies_on_the_bed(written, solids)
     assert (shifts == shifts[0]).all()
     low = np.min([vertices.min(axis=0) for vertices, _, _ in found.values()], axis=0)
     assert low + shifts[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_writing_3mf_leaves_the_process_its_locale(solids, tmp_path):
+    before = locale.setlocale(locale.LC_ALL), locale.getencoding()
+    write_3mf(tmp_path / "body.3mf", [solids["L3_actual"]])
+    assert (locale.setlocale(locale.LC_ALL), locale.getencoding()) == before
 
 
 def test_the_same_scores_give_the_same_bytes(written, scored, tmp_path):
