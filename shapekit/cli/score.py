@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 UNBUILT = {
     "segment": "--segment is not built yet; segment the CT first, for example with TotalSegmentator or SPINEPS.",
-    "meshes": "--meshes is not built yet; take meshes from Python with VertebraScore.mesh().",
-    "print": "--print is not built yet; take meshes from Python with VertebraScore.mesh().",
-    "report": "--report is not built yet; read scores.csv.",
 }
+
+
+MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
+PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
 
 
 def score(
@@ -41,26 +42,30 @@ def score(
     ] = None,
     segment: Annotated[str, typer.Option(help="Not built yet.")] = "",
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
-    meshes: Annotated[str, typer.Option(help="Not built yet.", metavar="FORMATS")] = "",
-    print_: Annotated[bool, typer.Option("--print", help="Not built yet.")] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Not built yet.")] = False,
+    meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",
+    print_: Annotated[bool, typer.Option("--print", help=PRINT_HELP)] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which a browser shows without a network.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell how each mask was understood.")] = False,
 ) -> int:
-    """Score every vertebra of MASK and write DIR/<mask's stem>/scores.csv, scores.json and expected.nii.gz.
+    """Score every vertebra of MASK and write DIR/<mask's stem>/: scores.csv, scores.json, expected.nii.gz, deficit.nii.gz, report.html, meshes.
 
     Exit code 0: at least one vertebra was scored; 1: none could be; 2: bad usage or an unreadable mask.
     """
     from shapekit.cli.app import complain
     from shapekit.core.checks import ShapekitError, UsageError
 
-    asked = {"segment": segment, "meshes": meshes, "print": print_, "report": report}
+    asked = {"segment": segment}
     for name, value in asked.items():
         if value:
             return complain(UNBUILT[name])
     if body_mask is not None and len(masks) > 1:
         return complain("--body-mask goes with one mask at a time; score the others without it.")
     codes = []
+    try:
+        formats = mesh_formats(meshes, print_=print_)
+    except ShapekitError as error:
+        return complain(str(error))
     with _progress(len(masks), quiet=quiet) as tell:
         from shapekit.io import load
         from shapekit.results import score as score_spine
@@ -79,7 +84,7 @@ def score(
                     spine, bodies=bodies, predictor=predictor, weights=weights, preset=preset, device=device, progress=partial(tell, mask.name)
                 )
                 tell(mask.name, "writing")
-                result.save(output)
+                result.save(output, meshes=formats, print=print_, report=report)
             except UsageError as error:  # the command is wrong, not the mask: the others would only repeat it
                 return complain(str(error))
             except ShapekitError as error:
@@ -87,6 +92,22 @@ def score(
                 continue
             codes.append(_close(result, quiet=quiet, verbose=verbose))
     return max(codes) if 2 in codes else min(codes)
+
+
+def mesh_formats(words: str, *, print_: bool) -> tuple[str, ...]:
+    """Read ``--meshes``: formats with commas between them.
+
+    Raises
+    ------
+    UsageError, MissingPackageError
+        For formats that cannot be written here, before anything is scored.
+    """
+    formats = tuple(word.strip().lower() for word in words.split(",") if word.strip())
+    if formats or print_:
+        from shapekit.export import check_formats
+
+        check_formats(formats, print=print_)
+    return formats
 
 
 def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:

@@ -275,7 +275,7 @@ def _logs(folder: Path, rank: int) -> Iterator[Callable[[str, int, dict[str, flo
     except ImportError:
         rank = -1
     if rank != 0:
-        yield lambda stage, step, figures: None
+        yield _hush
         return
     writer = SummaryWriter(folder)
 
@@ -287,3 +287,7 @@ def _logs(folder: Path, rank: int) -> Iterator[Callable[[str, int, dict[str, flo
         yield log
     finally:
         writer.close()
+
+
+def _hush(stage: str, step: int, figures: dict[str, float]) -> None:
+    """Write nothing."""

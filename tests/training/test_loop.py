@@ -10,7 +10,7 @@ from shapekit.training.loop import Trainer
 TINY = TrainingConfig(width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -26,9 +26,9 @@ def whole(cohort, tmp_path_factory):
 def test_a_run_that_was_killed_goes_on_to_the_same_bit(cohort, tmp_path, whole, after):
     def kill(stage, step, steps, figures):
         if (stage, step) == after:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_networks(TINY, cohort[2:], cohort[:2], tmp_path, progress=kill)
     again = train_networks(TINY, cohort[2:], cohort[:2], tmp_path)
     assert all(torch.equal(again[name], value) for name, value in whole[1].items())
