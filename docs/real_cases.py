@@ -34,7 +34,9 @@ def show_scores(name, result, known):
     for vertebra in result:
         row = vertebra.measures
         grade = known.get((name.split("_")[0], row.level), "")
-        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}", f"{row.surface_distance_mm:.2f}") if row.status == "ok" else ("", "", "")
+        numbers = (
+            (f"{row.score:.1f}", f"{row.relative_loss:.3f}", f"{row.surface_distance_mm:.2f}") if row.status in ("ok", "uncertain") else ("", "", "")
+        )
         print(
             "|",
             " | ".join([row.level, grade, *numbers, row.neighbours_used, f"{row.status} {'(' + row.reason + ')' if row.reason else ''}".strip()]),
@@ -67,9 +69,14 @@ def show_cuts():
     return posed
 
 
-if not DATA.exists():
-    sys.exit("docs/real_cases.py needs the real cases in shared/data beside the repository.")
-known_grades = grades()
-for case in CASES:
-    show_scores(Path(case).name.split(".")[0], sk.score(sk.load(DATA / case)), known_grades)
-show_scores("Visible Human bodies (meshes)", sk.score(show_cuts()), {})
+def main():
+    if not DATA.exists():
+        sys.exit("docs/real_cases.py needs the real cases in shared/data beside the repository.")
+    known_grades = grades()
+    for case in CASES:
+        show_scores(Path(case).name.split(".")[0], sk.score(sk.load(DATA / case)), known_grades)
+    show_scores("Visible Human bodies (meshes)", sk.score(show_cuts()), {})
+
+
+if __name__ == "__main__":
+    main()
