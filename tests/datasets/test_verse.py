@@ -138,7 +138,9 @@ def test_a_table_that_contradicts_a_name_decides_and_is_noted(tmp_path):
 
 
 def test_what_macos_leaves_and_empty_files_are_no_cases(tmp_path):
-    root = lay_out(tmp_path / "v", "sub-verse004_seg-vert_msk.nii.gz", "__MACOSX/sub-verse005_seg-vert_msk.nii.gz", "._sub-verse006_seg-vert_msk.nii.gz")
+    root = lay_out(
+        tmp_path / "v", "sub-verse004_seg-vert_msk.nii.gz", "__MACOSX/sub-verse005_seg-vert_msk.nii.gz", "._sub-verse006_seg-vert_msk.nii.gz"
+    )
     (root / "sub-verse007_seg-vert_msk.nii.gz").write_bytes(b"")
     dataset = open_dataset(root)
     assert [case.subject for case in dataset] == ["sub-verse004"]
@@ -171,7 +173,13 @@ def _saved(image, path):
 
 
 def test_other_names_are_not_verses():
-    for name in ("verse004.nii.gz", "sub-verse004_ct.nii.gz", "sub-verse004_seg-subreg_msk.nii.gz", "universe004_seg.nii.gz", "sub-01_seg-vert_msk.nii.gz"):
+    for name in (
+        "verse004.nii.gz",
+        "sub-verse004_ct.nii.gz",
+        "sub-verse004_seg-subreg_msk.nii.gz",
+        "universe004_seg.nii.gz",
+        "sub-01_seg-vert_msk.nii.gz",
+    ):
         assert identity_of(Path(name)) is None
 
 
