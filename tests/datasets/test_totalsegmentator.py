@@ -13,7 +13,11 @@ from shapekit.datasets.tree import list_tree
 from shapekit.io.nifti import write_label_map
 from tests.datasets.layouts import lumbar, tiny
 
-META = "\ufeffimage_id;age;gender;institute;study_type;split;pathology\ns0000;70;m;A;ct thorax;train;none\ns0011;61;f;B;x;val;tumor\ns9999;1;f;B;x;test;none\n"
+META = """\ufeffimage_id;age;gender;institute;study_type;split;pathology
+s0000;70;m;A;ct thorax;train;none
+s0011;61;f;B;x;val;tumor
+s9999;1;f;B;x;test;none
+"""
 LABELS = "<CaretExtension><VolumeInformation><LabelTable>{}</LabelTable></VolumeInformation></CaretExtension>"
 
 
