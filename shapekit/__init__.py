@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     )
     from shapekit.core.levels import Level
     from shapekit.io import load
-    from shapekit.results import SpineScore, VertebraScore, score
+    from shapekit.results import SpineScore, score
     from shapekit.version import __version__
+    from shapekit.vertebra import VertebraScore
 
 _WHERE = {
     "load": "shapekit.io",
     "score": "shapekit.results",
     "SpineScore": "shapekit.results",
-    "VertebraScore": "shapekit.results",
+    "VertebraScore": "shapekit.vertebra",
     "Level": "shapekit.core.levels",
     "ShapekitError": "shapekit.core.checks",
     "InputError": "shapekit.core.checks",

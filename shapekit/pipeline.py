@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.frame import Frame
@@ -11,14 +11,17 @@ from shapekit.core.levels import Level, typical_gap
 from shapekit.core.values import Body, Expected, LabelMap, Measures, MeshSet, Sdf
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import Heights, genant_grade, height_losses, measure_heights, neighbour_heights, type_of_deformity
-from shapekit.predictors import PREDICTORS, Context, Predictor, contexts_along, place, placed
-from shapekit.scoring import PRESETS, score_patches
+from shapekit.predictors import DIRECT, REPAIR_FROM, ROUNDS, Context, Predictor, contexts_along, place, placed, repaired_contexts
+from shapekit.scoring import PRESETS, kind_of, score_intervals, score_patches
+from shapekit.sdf import halve_patch
 from shapekit.spine import GUESS_DEG, bodies_from_meshes, body_on_patch, extract_bodies, nears_edge, vertebra_frames
 from shapekit.version import __version__
 
 DOUBTFUL_DEG = 6.0
 """Frames less certain than this are told."""
-STATUSES = ("ok", "partial", "no_context", "outside_levels", "no_body")
+UNCERTAIN_WIDTH = 60.0
+"""Scores whose 90 % interval is wider than this are marked as uncertain; their numbers stay."""
+STATUSES = ("ok", "uncertain", "partial", "no_context", "outside_levels", "no_body")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +46,38 @@ class Scored:
     actual: Sdf | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The bodies of a spine before anything is expected of them, from the head downward.
+
+    Parameters
+    ----------
+    spine : LabelMap or MeshSet
+    bodies : list of Body
+    frames : list of Frame
+    shapes : list of Sdf
+        Each body on the patch of its frame.
+    missing : dict of Level to str
+        Vertebrae without a body, and why.
+    notes : tuple of str
+    """
+
+    spine: LabelMap | MeshSet
+    bodies: list[Body]
+    frames: list[Frame]
+    shapes: list[Sdf]
+    missing: dict[Level, str]
+    notes: tuple[str, ...]
+
+
 def measure(
     spine: LabelMap | MeshSet,
     *,
+    predictor: Predictor,
     bodies: str = "auto",
-    predictor: str = "neighbours",
     preset: str = "botros2022",
     device: str = "cpu",
+    repair: bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[list[Scored], tuple[str, ...]]:
     """Score every vertebra of a spine.
@@ -57,10 +85,13 @@ def measure(
     Parameters
     ----------
     spine : LabelMap or MeshSet
-    bodies, predictor, preset : str
+    predictor : Predictor
+    bodies, preset : str
         See ``shapekit.score``.
     device : str
         A torch device.
+    repair : bool, optional
+        Whether broken neighbours are shown as they should look; by default as the predictor wants it.
     progress : callable
         Told the name of each stage as it begins.
 
@@ -76,34 +107,104 @@ def measure(
     UsageError, InputError, MissingPackageError
         As the stages say.
     """
-    check_choice("predictor", predictor, tuple(PREDICTORS))
     check_choice("preset", preset, tuple(PRESETS))
-    expecting = PREDICTORS[predictor]()
     tell = progress or _hush
-
     tell("bodies")
+    found = find_bodies(spine, bodies=bodies)
+    return expect(found, predictor, preset=preset, device=device, repair=repair, progress=tell), found.notes
+
+
+def find_bodies(spine: LabelMap | MeshSet, *, bodies: str = "auto") -> Found:
+    """Cut out every body, find which way it faces, and lay it on its patch."""
     found, missing, notes = extract_bodies(spine, bodies=bodies) if isinstance(spine, LabelMap) else bodies_from_meshes(spine, bodies=bodies)
     frames = vertebra_frames(found)
-    shapes = [body_on_patch(body, frame) for body, frame in zip(found, frames, strict=True)]
-    contexts = contexts_along([body.level for body in found], [None if body.partial else shape for body, shape in zip(found, shapes, strict=True)])
-    rows = [_row(body, frame, context) for body, frame, context in zip(found, frames, contexts, strict=True)]
+    return Found(spine, found, frames, [body_on_patch(body, frame) for body, frame in zip(found, frames, strict=True)], missing, notes)
+
+
+def expect(
+    found: Found,
+    predictor: Predictor,
+    *,
+    preset: str = "botros2022",
+    device: str = "cpu",
+    repair: bool | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Scored]:
+    """Predict what every body should look like, and score it against that; see ``measure``."""
+    tell = progress or _hush
+    usable = [None if body.partial else shape for body, shape in zip(found.bodies, found.shapes, strict=True)]
+    contexts = contexts_along([body.level for body in found.bodies], usable)
+    rows = [_row(body, frame, context) for body, frame, context in zip(found.bodies, found.frames, contexts, strict=True)]
+    scored = [Scored(row, body, frame) for row, body, frame in zip(rows, found.bodies, found.frames, strict=True)]
+    targets = [n for n, row in enumerate(rows) if row.status == "ok"]
 
     tell("expected shapes")
-    scored = [Scored(row, body, frame) for row, body, frame in zip(rows, found, frames, strict=True)]
-    targets = [n for n, row in enumerate(rows) if row.status == "ok"]
-    predicted = expecting.predict([contexts[n] for n in targets])
-    for n, values in zip(targets, predicted, strict=True):
-        scored[n] = _expect(scored[n], Sdf(values, shapes[n].grid), contexts[n], expecting)
+    blank = list(scored)
+    scored = _predict(blank, scored, targets, contexts, found.shapes, predictor, preset, device, ())
+    repaired: dict[int, Sdf] = {}
+    for _ in range(ROUNDS if (predictor.repairs if repair is None else repair) else 0):
+        broken = {n: one.expected.sdf for n in targets if (one := scored[n]).expected and one.measures.score >= REPAIR_FROM}
+        if broken.keys() == repaired.keys():
+            break
+        tell("expected shapes, with broken neighbours repaired")
+        changed = {found.bodies[n].level for n in broken.keys() ^ repaired.keys()}
+        again = [n for n in targets if changed & set(contexts[n].levels)]
+        repaired = broken
+        mended = repaired_contexts(contexts, usable, repaired)
+        scored = _predict(blank, scored, again, mended, found.shapes, predictor, preset, device, tuple(found.bodies[n].level for n in repaired))
 
-    tell("scores")
-    numbers = score_patches([s.expected.sdf for s in scored if s.expected], [s.actual for s in scored if s.actual], preset=preset, device=device)
-    for n, row in zip(targets, numbers, strict=True):
-        scored[n] = replace(scored[n], measures=replace(scored[n].measures, **row))  # type: ignore[arg-type]
-    scored = _read_heights(scored, shapes)
-    for level, reason in missing.items():  # by level among those that follow the spine
+    tell("intervals and heights")
+    scored = _read_heights(_with_intervals(scored, targets, predictor, preset), found.shapes)
+    for level, reason in found.missing.items():  # by level among those that follow the spine
         below = (n for n, one in enumerate(scored) if level < Level(one.measures.level))
-        scored.insert(next(below, len(scored)), Scored(_missing_row(spine, level, reason)))
-    return scored, notes
+        scored.insert(next(below, len(scored)), Scored(_missing_row(found.spine, level, reason)))
+    return scored
+
+
+def _predict(
+    blank: list[Scored],
+    scored: list[Scored],
+    targets: list[int],
+    contexts: list[Context],
+    shapes: list[Sdf],
+    predictor: Predictor,
+    preset: str,
+    device: str,
+    repaired: tuple[Level, ...],
+) -> list[Scored]:
+    """Predict, place and score some targets; return all, with theirs replaced."""
+    done = list(scored)
+    predicted = predictor.predict([contexts[n] for n in targets])
+    for n, values in zip(targets, predicted, strict=True):
+        done[n] = _expect(blank[n], Sdf(values, shapes[n].grid), contexts[n], predictor, repaired)
+    pairs = [(one.expected.sdf, one.actual) for n in targets if (one := done[n]).expected and one.actual]
+    for n, row in zip(targets, score_patches([e for e, _ in pairs], [a for _, a in pairs], preset=preset, device=device), strict=True):
+        done[n] = replace(done[n], measures=replace(done[n].measures, **row))  # type: ignore[arg-type]
+    return done
+
+
+def _with_intervals(scored: list[Scored], targets: list[int], predictor: Predictor, preset: str) -> list[Scored]:
+    """State how sure the scores are, where that was measured for the predictor; mark what is too unsure to read."""
+    if predictor.spread is None:
+        return scored
+    done = list(scored)
+    expected, actual = [scored[n].expected for n in targets], [scored[n].actual for n in targets]
+    kinds = []
+    for n, one in zip(targets, expected, strict=True):
+        assert one is not None
+        level = Level(scored[n].measures.level)
+        sides = any(used < level for used in one.used) + any(level < used for used in one.used)
+        kinds.append(kind_of(sides, bool(one.repaired), scored[n].measures.score))
+    rows = [asdict(scored[n].measures) for n in targets]
+    shapes = [halve_patch(one.sdf.values) for one in expected if one]
+    bodies = [halve_patch(one.values) for one in actual if one]
+    for n, (low, high) in zip(targets, score_intervals(shapes, bodies, rows, predictor.spread, kinds, preset=preset), strict=True):
+        row = replace(scored[n].measures, score_lo=low, score_hi=high)
+        if high - low > UNCERTAIN_WIDTH:
+            why = f"its 90 % interval is {high - low:.0f} points wide"
+            row = replace(row, status="uncertain", reason="; ".join(filter(None, (row.reason, why))))
+        done[n] = replace(scored[n], measures=row)
+    return done
 
 
 def _hush(stage: str) -> None:
@@ -173,18 +274,21 @@ def _missing_row(spine: LabelMap | MeshSet, level: Level, reason: str) -> Measur
     return Measures(level=str(level), label=labels.get(level, 0), status=status, reason=reason, shapekit_version=__version__)
 
 
-def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor) -> Scored:
+def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor, repaired: tuple[Level, ...]) -> Scored:
     """Place a predicted shape over its body and lay the body on the same patch."""
     assert target.body is not None
     assert target.frame is not None
     frame = place(shape, target.body.sdf, target.frame)
     used = predictor.uses(context)
-    expected = Expected(placed(shape.values, frame, shape.grid), frame, used=used, predictor=predictor.name)
+    mended = tuple(level for level in used if level in repaired)
+    expected = Expected(placed(shape.values, frame, shape.grid), frame, used=used, repaired=mended, predictor=predictor.name)
     actual = body_on_patch(target.body, frame)
     notes = [target.measures.reason] if target.measures.reason else []
-    if len(used) == 1:
-        notes.append(f"expected from one side only ({used[0]})")
-    notes += [f"{level} is {gap} levels away" for level in used if (gap := abs(typical_gap(level, target.body.level))) > 1]
+    own = target.body.level
+    if all(level < own for level in used) or all(own < level for level in used):
+        notes.append(f"expected from one side only ({' '.join(str(level) for level in used)})")
+    direct = [level for n in DIRECT if (level := context.levels[n]) is not None]
+    notes += [f"{level} is {gap} levels away" for level in direct if (gap := abs(typical_gap(level, own))) > 1]
     if nears_edge(actual) or nears_edge(expected.sdf):
         notes.append("comes nearer than 4 mm to the edge of its patch")
     row = replace(
@@ -192,6 +296,8 @@ def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor) 
         reason="; ".join(notes),
         surface_distance_mm=surface_distance(expected.sdf, actual),
         neighbours_used=" ".join(str(level) for level in used),
+        neighbours_repaired=" ".join(str(level) for level in mended),
         predictor=predictor.name,
+        weights_id=predictor.identity,
     )
     return replace(target, measures=row, expected=expected, actual=actual)

@@ -14,105 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, OutputError, UsageError, check_choice
-from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
-from shapekit.core.levels import Level
-from shapekit.core.values import LabelMap, Measures, Mesh, MeshSet, Sdf
-from shapekit.io.nifti import write_label_map
-from shapekit.mesh import mesh_from_sdf, smooth_mesh
+from shapekit.core.values import LabelMap, Measures, MeshSet
+from shapekit.export import PALETTES, check_formats, deficit_volume, expected_labels, show, solids_of, write_meshes
+from shapekit.io.nifti import write_distances, write_label_map
+from shapekit.io.paths import folder_name
 from shapekit.pipeline import Scored, measure
+from shapekit.predictors import make_predictor
 from shapekit.version import __version__
+from shapekit.vertebra import VertebraScore
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import pandas
+
+    from shapekit.report import InlineReport, Subject
 
 COLUMNS = ("case", *(field.name for field in fields(Measures)))
 """Columns of ``scores.csv``, in their order."""
 
 MESH_GRID_MARGIN_MM = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class VertebraScore:
-    """One vertebra: its measures, and the shapes they come from."""
-
-    _scored: Scored
-
-    @property
-    def measures(self) -> Measures:
-        """All numbers of the vertebra's row."""
-        return self._scored.measures
-
-    @property
-    def level(self) -> Level:
-        """Anatomical level."""
-        return Level(self.measures.level)
-
-    @property
-    def score(self) -> float:
-        """Score, 0-100; NaN where the vertebra could not be scored."""
-        return self.measures.score
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """90 % interval of the score; NaN as long as the predictor states none."""
-        return self.measures.score_lo, self.measures.score_hi
-
-    @property
-    def status(self) -> str:
-        """``"ok"``, or why there is no score: ``"partial"``, ``"no_context"``, ``"outside_levels"``, ``"no_body"``."""
-        return self.measures.status
-
-    @property
-    def reason(self) -> str:
-        """What was noticed, in words."""
-        return self.measures.reason
-
-    @property
-    def expected(self) -> Sdf | None:
-        """Signed distance (mm) of the expected body on its patch; None where there is none."""
-        return self._scored.expected.sdf if self._scored.expected else None
-
-    @property
-    def actual(self) -> Sdf | None:
-        """Signed distance (mm) of the actual body on the same patch; at native resolution where nothing was expected."""
-        if self._scored.actual is not None:
-            return self._scored.actual
-        return self._scored.body.sdf if self._scored.body else None
-
-    @property
-    def frame(self) -> Frame | None:
-        """Anatomical frame of the actual body (mm, RAS)."""
-        return self._scored.frame
-
-    @property
-    def expected_frame(self) -> Frame | None:
-        """Where the expected body lies and how it is turned (mm, RAS)."""
-        return self._scored.expected.frame if self._scored.expected else None
-
-    def mesh(self, kind: str = "actual") -> Mesh:
-        """Closed surface in patient space (mm, RAS).
-
-        Parameters
-        ----------
-        kind : {"actual", "expected"}
-
-        Raises
-        ------
-        UsageError
-            For another ``kind``.
-        InputError
-            If the vertebra has no such shape.
-        """
-        check_choice("kind", kind, ("actual", "expected"))
-        sdf = self.actual if kind == "actual" else self.expected
-        if sdf is None:
-            raise InputError(f"{self.level} has no {kind} shape: {self.reason or self.status}.")
-        return smooth_mesh(mesh_from_sdf(sdf))
-
-    def __repr__(self) -> str:
-        shown = self.status if math.isnan(self.score) else f"{self.score:.1f}"
-        return f"<VertebraScore {self.level}: {shown}>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,35 +90,34 @@ class SpineScore(Sequence[VertebraScore]):
 
     def expected_labels(self) -> NDArray[np.unsignedinteger]:
         """Label map of the expected bodies: the input's grid and label values; (i, j, k) uint8 or uint16."""
-        highest = max((vertebra.measures.label for vertebra in self.vertebrae), default=0)
-        labels = np.zeros(self.grid.shape, dtype=np.uint8 if highest < 256 else np.uint16)
-        nearest = np.zeros(self.grid.shape, dtype=np.float32)
-        for vertebra in self.vertebrae:
-            if vertebra.expected is None:
-                continue
-            box = _box_of(vertebra.expected, self.grid)
-            part = self.grid.crop([side.start for side in box], tuple(side.stop - side.start for side in box))
-            if min(part.shape) < 1:
-                continue
-            values = vertebra.expected.sample(part.points())
-            deeper = values < nearest[box]
-            labels[box][deeper] = vertebra.measures.label
-            nearest[box][deeper] = values[deeper]
-        return labels
+        return expected_labels(self._all_scored(), self.grid)
 
-    def save(self, folder: str | Path, *, meshes: Sequence[str] = (), report: bool = False) -> Path:
-        """Write ``scores.csv``, ``scores.json`` and ``expected.nii.gz`` under ``folder/<case>/``.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        meshes: Sequence[str] = (),
+        print: bool = False,  # noqa: A002
+        palette: str = "green-red",
+        report: bool = False,
+    ) -> Path:
+        """Write ``scores.csv``, ``scores.json``, ``expected.nii.gz``, ``deficit.nii.gz``, meshes and the report under ``folder/<case>/``.
 
-        Every file is complete before it appears under its name; ``scores.json`` comes last.
+        Every file is complete before it appears under its name; ``scores.json`` comes last. An older run's report, which would tell of
+        other scores, does not stay.
 
         Parameters
         ----------
         folder : path
             Made when it does not exist.
         meshes : sequence of str
-            Mesh formats; none can be written yet.
+            Mesh formats: ``"glb"``, ``"stl"``, ``"3mf"``, ``"ply"``, ``"obj"``, ``"vtp"``; they go to ``meshes/``.
+        print : bool
+            Whether to write a plate for printing for each scored vertebra, too.
+        palette : {"green-red", "plasma"}
+            Colours of the meshes from score 0 to 100; ``"plasma"`` is safe for colour-blind readers.
         report : bool
-            Whether to write a report; not possible yet.
+            Whether to write the report, one file that a browser shows without a network.
 
         Returns
         -------
@@ -207,24 +127,34 @@ class SpineScore(Sequence[VertebraScore]):
         Raises
         ------
         UsageError
-            For meshes or a report.
+            For an unknown mesh format or palette.
+        MissingPackageError
+            For a mesh format whose package is not installed.
         OutputError
             If the folder cannot be written.
         """
-        if meshes:
-            raise UsageError("scored meshes cannot be written yet; leave meshes out and use VertebraScore.mesh().")
-        if report:
-            raise UsageError("the report cannot be written yet; leave it out and read scores.csv.")
-        target = Path(folder) / self.name
+        check_formats(meshes, print=print)
+        check_choice("palette", palette, tuple(PALETTES))
+        target = Path(folder) / folder_name(self.name)
         try:
             target.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target, prefix=".part-") as staged:
                 stage = Path(staged)
+                if meshes or print:
+                    (stage / "meshes").mkdir()
+                    write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, case=self.name)
                 self.table().to_csv(stage / "scores.csv", index=False, float_format="%.4f", lineterminator="\n")
                 write_label_map(stage / "expected.nii.gz", self.expected_labels(), self.grid)
+                if report:
+                    (stage / "report.html").write_text(self.show().page, encoding="utf-8")
+                write_distances(stage / "deficit.nii.gz", deficit_volume(self._all_scored(), self.grid))
                 (stage / "scores.json").write_text(json.dumps(self._record(), indent=1, allow_nan=False) + "\n")
-                for name in ("expected.nii.gz", "scores.csv", "scores.json"):
+                names = [file.relative_to(stage) for file in sorted(stage.rglob("*")) if file.is_file()]
+                for name in sorted(names, key=lambda name: name == Path("scores.json")):
+                    (target / name).parent.mkdir(exist_ok=True)
                     (stage / name).replace(target / name)
+                if not report:
+                    (target / "report.html").unlink(missing_ok=True)
         except OutputError:
             raise
         except OSError as error:
@@ -232,6 +162,65 @@ class SpineScore(Sequence[VertebraScore]):
                 f"{target.name} cannot be written in {Path(folder).name or folder} ({error.strerror or error}); choose a folder that you may write."
             ) from error
         return target
+
+    def show(self) -> InlineReport:
+        """Return the report; in a notebook, as the last value of a cell, it is shown in place."""
+        from shapekit.report import InlineReport, report_html
+
+        return InlineReport(report_html(self._subject()))
+
+    def figure(self, level: str | None = None) -> matplotlib.figure.Figure:
+        """Draw the spine, or one vertebra's card, for a paper.
+
+        Parameters
+        ----------
+        level : str, optional
+            The vertebra; without it, the whole spine from two sides.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``savefig`` writes it as PNG, SVG or PDF; no display is needed.
+
+        Raises
+        ------
+        KeyError
+            For a level that is not there.
+        InputError
+            If there is nothing to draw: no body, or a vertebra without an expected shape.
+        MissingPackageError
+            Without matplotlib.
+        """
+        from shapekit.report.figure import draw_spine, draw_vertebra
+
+        return draw_spine(self._subject()) if level is None else draw_vertebra(self[level].scored)
+
+    def _subject(self) -> Subject:
+        from shapekit.report import Subject
+
+        return Subject(self.name, tuple(self._all_scored()), self.notes, self.options)
+
+    def open_window(self, *, expected: bool = True, palette: str = "green-red") -> None:
+        """Open a window with the actual bodies coloured by score, and wait until it is closed.
+
+        Parameters
+        ----------
+        expected : bool
+            Whether to show the expected bodies with their deficit map, too, beside the actual ones.
+        palette : {"green-red", "plasma"}
+
+        Raises
+        ------
+        UsageError
+            For another palette, or where there is no screen.
+        MissingPackageError
+            Without open3d.
+        """
+        solids = solids_of(self._all_scored(), palette=palette)
+        show(solids if expected else [solid for solid in solids if solid.kind == "actual"], title=self.name)
+
+    def _all_scored(self) -> list[Scored]:
+        return [vertebra.scored for vertebra in self.vertebrae]
 
     def _record(self) -> dict[str, object]:
         rows = []
@@ -255,7 +244,8 @@ def score(
     spine: LabelMap | MeshSet,
     *,
     bodies: str = "auto",
-    predictor: str = "neighbours",
+    predictor: str = "generative",
+    weights: str | Path | None = None,
     preset: str = "botros2022",
     device: str = "auto",
     progress: Callable[[str], None] | None = None,
@@ -268,8 +258,11 @@ def score(
         What ``shapekit.load`` returns.
     bodies : {"auto", "given", "split"}
         Whether the labels are vertebral bodies already, or whole vertebrae whose arch must be cut off; ``"auto"`` looks for the spinal canal.
-    predictor : {"neighbours"}
-        What says which shape to expect.
+    predictor : {"generative", "linear", "neighbours", "coarse"}
+        What says which shape to expect: the networks (coarse and refine), the linear conditional shape model, the mean of the two
+        neighbours, or the first network alone.
+    weights : path, optional
+        A file that ``shapekit train`` wrote for the predictor; by default the package's own, trained on phantoms.
     preset : {"botros2022"}
         How a weighted surplus becomes 0-100.
     device : str
@@ -304,8 +297,9 @@ def score(
     True
     """
     where = torch_device(device)
+    expecting = make_predictor(predictor, weights, device=where)
     try:
-        scored, notes = measure(spine, bodies=bodies, predictor=predictor, preset=preset, device=where, progress=progress)
+        scored, notes = measure(spine, bodies=bodies, predictor=expecting, preset=preset, device=where, progress=progress)
     except InputError as error:
         if str(error).startswith(spine.name):
             raise
@@ -341,14 +335,6 @@ def torch_device(device: str) -> str:
 def _plain(value: object) -> object:
     """NaN has no place in JSON."""
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _box_of(sdf: Sdf, grid: Grid) -> tuple[slice, slice, slice]:
-    """Voxels of a grid that a shape may cover."""
-    inside = grid.to_index(sdf.grid.to_world(np.argwhere(sdf.values < float(sdf.grid.spacing_mm.max()))))
-    low = np.clip(np.floor(inside.min(axis=0)), 0, grid.shape).astype(int)
-    high = np.clip(np.ceil(inside.max(axis=0)) + 1, 0, grid.shape).astype(int)
-    return (slice(low[0], max(low[0], high[0])), slice(low[1], max(low[1], high[1])), slice(low[2], max(low[2], high[2])))
 
 
 def _grid_around(meshes: MeshSet) -> Grid:

@@ -1,6 +1,8 @@
 """Nothing that a header says about a person reaches a result, a message or a note."""
 
 import gzip
+import io
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -47,6 +49,9 @@ def as_itk(path, array, affine):
 
 
 def unpacked(content: bytes) -> bytes:
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            return content + b"".join(packed.read(name) for name in packed.namelist())
     return content + (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else b"")
 
 
@@ -60,9 +65,10 @@ def test_a_header_about_a_person_reaches_no_output(crushed_spine, tmp_path, capf
     write(tmp_path / name, array, crushed_spine.grid.affine)
     assert PERSON.encode() in unpacked((tmp_path / name).read_bytes())
     scheme = [] if write is as_nifti_with_names else ["--scheme", "verse"]
-    assert main(["score", str(tmp_path / name), "-o", str(tmp_path / "out"), "-v", *scheme]) == 0
+    assert main(["score", str(tmp_path / name), "-o", str(tmp_path / "out"), "-v", "--meshes", "glb,stl,3mf,ply,obj,vtp", "--print", *scheme]) == 0
     written = {path.name: unpacked(path.read_bytes()) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert set(written) == {"scores.csv", "scores.json", "expected.nii.gz"}
+    assert {"scores.csv", "scores.json", "expected.nii.gz", "deficit.nii.gz", "report.html"} <= set(written)
+    assert {"scene.mrml", "meshes.json", "L3_print.3mf"} <= set(written)
     said = capfd.readouterr()
     for content in (*written.values(), said.out.encode(), said.err.encode()):
         assert not [trace for trace in TRACES if trace in content]

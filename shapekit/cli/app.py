@@ -10,9 +10,11 @@ import typer
 
 from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
+from shapekit.cli.evaluate import evaluate
 from shapekit.cli.phantom import phantom
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
+from shapekit.cli.train import train
 
 app = typer.Typer(
     name="shapekit",
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(score)
 app.command()(phantom)
+app.command()(train)
+app.command()(evaluate)
 app.command()(schemes)
 app.command()(doctor)
 

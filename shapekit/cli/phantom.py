@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,27 +19,14 @@ def phantom(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:
     """Draw synthetic patients and write their masks, heights, fractures and frames as a BIDS-like tree."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from shapekit.cli.app import complain
+    from shapekit.cli.bars import counting
     from shapekit.core.checks import ShapekitError
     from shapekit.datasets import write_cohort
 
-    columns = (TextColumn("patients"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task("patients", total=count)
+    with counting("patients", count, quiet=quiet) as done:
         try:
-            write_cohort(
-                output,
-                count,
-                seed=seed,
-                labels=labels,
-                acquisition=acquisition,
-                ct=ct,
-                workers=workers,
-                progress=lambda done: bar.update(task, completed=done),
-            )
+            write_cohort(output, count, seed=seed, labels=labels, acquisition=acquisition, ct=ct, workers=workers, progress=done)
         except ShapekitError as error:
             return complain(str(error))
     return 0

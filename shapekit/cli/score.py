@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from shapekit.results import SpineScore
 
 UNBUILT = {
-    "weights": "--weights belongs to the generative predictor, which is not built yet; leave it out.",
     "segment": "--segment is not built yet; segment the CT first, for example with TotalSegmentator or SPINEPS.",
-    "meshes": "--meshes is not built yet; take meshes from Python with VertebraScore.mesh().",
-    "print": "--print is not built yet; take meshes from Python with VertebraScore.mesh().",
-    "report": "--report is not built yet; read scores.csv.",
 }
+
+
+MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
+PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
 
 
 def score(
@@ -35,31 +35,37 @@ def score(
     body_mask: Annotated[
         Optional[Path], typer.Option(help="Body mask or SPINEPS sub-region mask on the same grid (one MASK only).", metavar="FILE")  # noqa: UP045
     ] = None,
-    predictor: Annotated[str, typer.Option(help="neighbours.")] = "neighbours",
+    predictor: Annotated[str, typer.Option(help="generative, linear, coarse or neighbours.")] = "generative",
     preset: Annotated[str, typer.Option(help="botros2022.")] = "botros2022",
-    weights: Annotated[str, typer.Option(help="Not built yet.", metavar="FILE")] = "",
+    weights: Annotated[
+        Optional[Path], typer.Option(help="Weights that `shapekit train` wrote; by default the package's own.", metavar="FILE")  # noqa: UP045
+    ] = None,
     segment: Annotated[str, typer.Option(help="Not built yet.")] = "",
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
-    meshes: Annotated[str, typer.Option(help="Not built yet.", metavar="FORMATS")] = "",
-    print_: Annotated[bool, typer.Option("--print", help="Not built yet.")] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Not built yet.")] = False,
+    meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",
+    print_: Annotated[bool, typer.Option("--print", help=PRINT_HELP)] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which a browser shows without a network.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell how each mask was understood.")] = False,
 ) -> int:
-    """Score every vertebra of MASK and write DIR/<mask's stem>/scores.csv, scores.json and expected.nii.gz.
+    """Score every vertebra of MASK and write DIR/<mask's stem>/: scores.csv, scores.json, expected.nii.gz, deficit.nii.gz, report.html, meshes.
 
     Exit code 0: at least one vertebra was scored; 1: none could be; 2: bad usage or an unreadable mask.
     """
     from shapekit.cli.app import complain
     from shapekit.core.checks import ShapekitError, UsageError
 
-    asked = {"weights": weights, "segment": segment, "meshes": meshes, "print": print_, "report": report}
+    asked = {"segment": segment}
     for name, value in asked.items():
         if value:
             return complain(UNBUILT[name])
     if body_mask is not None and len(masks) > 1:
         return complain("--body-mask goes with one mask at a time; score the others without it.")
     codes = []
+    try:
+        formats = mesh_formats(meshes, print_=print_)
+    except ShapekitError as error:
+        return complain(str(error))
     with _progress(len(masks), quiet=quiet) as tell:
         from shapekit.io import load
         from shapekit.results import score as score_spine
@@ -74,9 +80,11 @@ def score(
                     codes.append(complain(f"{spine.name} is the name of two masks; their results would overwrite each other: rename one."))
                     continue
                 names.add(spine.name)
-                result = score_spine(spine, bodies=bodies, predictor=predictor, preset=preset, device=device, progress=partial(tell, mask.name))
+                result = score_spine(
+                    spine, bodies=bodies, predictor=predictor, weights=weights, preset=preset, device=device, progress=partial(tell, mask.name)
+                )
                 tell(mask.name, "writing")
-                result.save(output)
+                result.save(output, meshes=formats, print=print_, report=report)
             except UsageError as error:  # the command is wrong, not the mask: the others would only repeat it
                 return complain(str(error))
             except ShapekitError as error:
@@ -84,6 +92,22 @@ def score(
                 continue
             codes.append(_close(result, quiet=quiet, verbose=verbose))
     return max(codes) if 2 in codes else min(codes)
+
+
+def mesh_formats(words: str, *, print_: bool) -> tuple[str, ...]:
+    """Read ``--meshes``: formats with commas between them.
+
+    Raises
+    ------
+    UsageError, MissingPackageError
+        For formats that cannot be written here, before anything is scored.
+    """
+    formats = tuple(word.strip().lower() for word in words.split(",") if word.strip())
+    if formats or print_:
+        from shapekit.export import check_formats
+
+        check_formats(formats, print=print_)
+    return formats
 
 
 def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:
@@ -95,7 +119,7 @@ def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:
             sys.stderr.write(f"{result.name}: {note}\n")
     if not quiet and (verbose or sys.stdout.isatty()):
         show(result)
-    if any(vertebra.status == "ok" for vertebra in result):
+    if any(vertebra.status in ("ok", "uncertain") for vertebra in result):
         return 0
     why = ", ".join(f"{vertebra.level} {vertebra.status}" for vertebra in result)
     return complain(f"no vertebra of {result.name} could be scored ({why}); its scores.csv says why.", code=1)
@@ -113,7 +137,7 @@ def show(result: SpineScore, *, title: str = "", extra: tuple[str, dict[str, str
     table.add_column("status")
     for vertebra in result:
         row = vertebra.measures
-        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status == "ok" else ("", "")
+        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status in ("ok", "uncertain") else ("", "")
         known = (extra[1].get(row.level, ""),) if extra else ()
         table.add_row(row.level, *numbers, row.neighbours_used, *known, Text(f"{row.status}: {row.reason}" if row.reason else row.status))
     Console().print(table)

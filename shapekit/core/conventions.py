@@ -19,5 +19,9 @@ PATCH_SHAPE = (80, 64, 64)
 PATCH_SPACING_MM = 1.0
 """Side of a patch's cubic voxels."""
 
+COARSE_SHAPE = (40, 32, 32)
+COARSE_SPACING_MM = 2.0
+"""The same patch at half the resolution, on which networks work: each voxel's centre is that of eight voxels."""
+
 PATCH_MARGIN_MM = 4.0
 """A body nearer than this to its patch's edge is flagged."""

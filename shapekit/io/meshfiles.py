@@ -16,6 +16,8 @@ from shapekit.io.paths import MESH_SUFFIXES, require_file, shown, suffix_of
 
 MIN_VOLUME_MM3, MAX_VOLUME_MM3 = 1e3, 1e6
 MAX_EXTENT_MM = 500.0
+HEADER_BYTES = 512
+"""Where an STL's header, or the first comments of PLY and OBJ, may name their space."""
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -28,8 +30,8 @@ def read_mesh(path: str | Path) -> Mesh:
     Returns
     -------
     Mesh
-        (n, 3) mm, in the file's own axes; vertices that coincide are merged, faces counter-clockwise from outside.
-        Several closed components are kept as they are.
+        (n, 3) mm, RAS; vertices that coincide are merged, faces counter-clockwise from outside. Several closed components are kept as
+        they are. A file whose header says ``SPACE=LPS`` (3-D Slicer's and shapekit's own do) is turned; one that says nothing counts as RAS.
 
     Raises
     ------
@@ -43,7 +45,10 @@ def read_mesh(path: str | Path) -> Mesh:
     require_file(path)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # trimesh computes on before it looks
-        return _closed(_parse(path, name, suffix), name)
+        mesh = _closed(_parse(path, name, suffix), name)
+    with path.open("rb") as file:
+        said = b"SPACE=LPS" in file.read(HEADER_BYTES)
+    return Mesh(mesh.vertices * (-1.0, -1.0, 1.0), mesh.faces) if said else mesh
 
 
 def _parse(path: Path, name: str, suffix: str) -> Any:

@@ -55,6 +55,17 @@ def stem(path: str | Path) -> str:
     suffix = suffix_of(name)
     if suffix in (*VOLUME_SUFFIXES, *MESH_SUFFIXES):
         name = name[: len(name) - len(suffix)]
+    return folder_name(name)
+
+
+def folder_name(name: str) -> str:
+    """Return a name that is safe as that of one folder: it cannot lead elsewhere, and Windows allows it.
+
+    Examples
+    --------
+    >>> folder_name("../../etc"), folder_name("<img src=x>"), folder_name("..")
+    ('.._.._etc', '_img src=x_', 'spine')
+    """
     name = "".join(letter if letter.isprintable() else "_" for letter in name)
     return _UNSAFE.sub("_", name).strip().rstrip(". ") or "spine"
 

@@ -1,10 +1,28 @@
 """In: a Context (the neighbours' signed distances). Out: the expected signed distance of the target, and where it lies (Expected)."""
 
-from shapekit.predictors.base import Context, Predictor, contexts_along
+from shapekit.predictors.base import DIRECT, Context, Predictor, contexts_along
+from shapekit.predictors.context import REPAIR_FROM, ROUNDS, repaired_contexts
+from shapekit.predictors.generative import Generative
+from shapekit.predictors.linear import Linear, LinearModel
 from shapekit.predictors.neighbours import NeighbourMean
 from shapekit.predictors.placement import place, placed
+from shapekit.predictors.shipped import PREDICTORS, make_predictor, shipped_weights
 
-PREDICTORS = {"neighbours": NeighbourMean}
-"""Every predictor by the name users choose it with."""
-
-__all__ = ["PREDICTORS", "Context", "NeighbourMean", "Predictor", "contexts_along", "place", "placed"]
+__all__ = [
+    "DIRECT",
+    "PREDICTORS",
+    "REPAIR_FROM",
+    "ROUNDS",
+    "Context",
+    "Generative",
+    "Linear",
+    "LinearModel",
+    "NeighbourMean",
+    "Predictor",
+    "contexts_along",
+    "make_predictor",
+    "place",
+    "placed",
+    "repaired_contexts",
+    "shipped_weights",
+]

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from shapekit.core.levels import Level
 from shapekit.core.values import Sdf
+from shapekit.scoring import Spread
 
 SLOTS = (-2, -1, 1, 2)
 """Places along the spine whose shapes a predictor sees, from the head downward."""
+DIRECT = tuple(n for n, slot in enumerate(SLOTS) if abs(slot) == 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +44,14 @@ class Context:
 class Predictor(Protocol):
     """Anything that says what shape a body should have.
 
-    ``name`` goes into the tables. ``uses`` tells which slots a prediction rests on.
+    ``name`` and ``identity`` (of its weights, or "") go into the tables; ``spread`` says how far its shapes lie from the true ones,
+    where that has been measured; ``repairs`` tells whether broken neighbours are shown to it as they should look.
     """
 
     name: str
+    identity: str
+    spread: Spread | None
+    repairs: bool
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
         """Return a patch for each context: signed distance (mm), axes (LR, AP, SI) of the target, about the shape's own centre.
@@ -77,3 +83,10 @@ def contexts_along(levels: Sequence[Level], shapes: Sequence[Sdf | None]) -> lis
         seats += [below[0] if below else None, below[1] if len(below) > 1 else None]
         found.append(Context(level, tuple(None if k is None else levels[k] for k in seats), tuple(None if k is None else shapes[k] for k in seats)))
     return found
+
+
+def direct_mean(context: Context) -> NDArray[np.float32]:
+    """Mean signed distance (mm) of the direct neighbours; of the others where neither is there."""
+    near = [shape.values for n in DIRECT if (shape := context.shapes[n]) is not None]
+    far = [shape.values for shape in context.shapes if shape is not None]
+    return np.asarray(np.mean(near or far, axis=0, dtype=np.float32))

@@ -8,23 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.levels import Level
-from shapekit.predictors.base import SLOTS, Context
-
-DIRECT = tuple(n for n, slot in enumerate(SLOTS) if abs(slot) == 1)
+from shapekit.predictors.base import DIRECT, Context, direct_mean
+from shapekit.scoring import Spread
 
 
 class NeighbourMean:
     """Mean signed distance of the direct neighbours, each in its own frame; of the only one where the other is missing."""
 
     name = "neighbours"
+    repairs = False
+
+    def __init__(self, *, spread: Spread | None = None, identity: str = "") -> None:
+        self.spread, self.identity = spread, identity
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
         """See ``Predictor.predict``."""
-        means = []
-        for context in contexts:
-            shapes = [shape.values for n in DIRECT if (shape := context.shapes[n]) is not None]
-            means.append(np.asarray(np.mean(shapes, axis=0, dtype=np.float32)))
-        return means
+        return [direct_mean(context) for context in contexts]
 
     def uses(self, context: Context) -> tuple[Level, ...]:
         """See ``Predictor.uses``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.values import Sdf
@@ -74,7 +75,7 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
         tensor(np.stack([sdf.values for sdf in expected])),
         tensor(np.stack([sdf.values for sdf in actual])),
         spacing_mm=spacing,
-        centre=tensor(np.stack([_centre_mm(sdf) for sdf in expected])),
+        centre=tensor(np.stack([centre_mm(sdf.values, spacing) for sdf in expected])),
         rotation=torch.eye(3, device=device).expand(count, 3, 3),
         sigma_mm=tensor(sigma),
         length_ap_mm=tensor(lengths[:, 1]),
@@ -103,9 +104,9 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
     return rows
 
 
-def _centre_mm(sdf: Sdf) -> np.ndarray:
+def centre_mm(values: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float64]:
     """Centre of a shape's volume from its patch's middle, in the patch's axes, mm."""
-    inside = np.argwhere(sdf.values < 0)
+    inside = np.argwhere(values < 0)
     if not len(inside):
         raise InputError("the expected body is empty on its patch.")
-    return np.asarray((inside.mean(axis=0) - (np.array(sdf.grid.shape) - 1) / 2) * sdf.grid.spacing_mm)
+    return np.asarray((inside.mean(axis=0) - (np.array(values.shape) - 1) / 2) * spacing_mm)

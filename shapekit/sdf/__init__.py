@@ -2,6 +2,6 @@
 
 from shapekit.sdf.from_mask import sdf_from_mask
 from shapekit.sdf.from_mesh import sdf_from_mesh
-from shapekit.sdf.resample import refine_sdf, resample_sdf, thin_sdf
+from shapekit.sdf.resample import double_patch, halve_patch, refine_sdf, resample_sdf, thin_sdf
 
-__all__ = ["refine_sdf", "resample_sdf", "sdf_from_mask", "sdf_from_mesh", "thin_sdf"]
+__all__ = ["double_patch", "halve_patch", "refine_sdf", "resample_sdf", "sdf_from_mask", "sdf_from_mesh", "thin_sdf"]

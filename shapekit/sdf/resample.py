@@ -18,6 +18,23 @@ def resample_sdf(sdf: Sdf, grid: Grid) -> Sdf:
     return Sdf(sdf.sample(grid.points()), grid)
 
 
+def halve_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Patch of 1 mm voxels → patch of 2 mm voxels, each the mean of eight; all sides must be even."""
+    i, j, k = values.shape
+    return np.asarray(values.reshape(i // 2, 2, j // 2, 2, k // 2, 2).mean(axis=(1, 3, 5), dtype=np.float32))
+
+
+def double_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Undo ``halve_patch`` for a smooth field: trilinear, the edges' values beyond the outermost centres."""
+    for axis in range(3):
+        side = values.shape[axis]
+        before = np.take(values, np.maximum(np.arange(side) - 1, 0), axis=axis)
+        after = np.take(values, np.minimum(np.arange(side) + 1, side - 1), axis=axis)
+        pair = np.stack([0.75 * values + 0.25 * before, 0.75 * values + 0.25 * after], axis=axis + 1)
+        values = pair.reshape(*values.shape[:axis], 2 * side, *values.shape[axis + 1 :])
+    return np.asarray(values, dtype=np.float32)
+
+
 def refine_sdf(sdf: Sdf) -> Sdf:
     """Divide axes coarser than 1.6 mm by whole numbers, with cubic splines.
 

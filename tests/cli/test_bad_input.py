@@ -135,9 +135,7 @@ def test_a_bad_mask_is_refused_in_one_sentence(make, crushed_mask, tmp_path, cap
         (["--nosuch"], "--nosuch"),
         (["--weights", "w.safetensors"], "--weights"),
         (["--segment", "iterative"], "--segment"),
-        (["--meshes", "glb"], "--meshes"),
-        (["--print"], "--print"),
-        (["--report"], "--report"),
+        (["--meshes", "glb,fbx"], "'fbx', but each must be one of: glb, stl, 3mf, ply, obj, vtp"),
         (["--body-mask", "nosuch.nii.gz"], "nosuch.nii.gz"),
     ],
 )
@@ -175,10 +173,12 @@ def test_python_refuses_unknown_values_with_the_same_words(crushed_spine, crushe
             sk.score(crushed_spine, **{name: "nosuch"})
     with pytest.raises(sk.UsageError, match="device"):
         sk.score(crushed_spine, device="tpu")
-    with pytest.raises(sk.UsageError, match="meshes"):
-        crushed_result.save(tmp_path, meshes=("glb",))
-    with pytest.raises(sk.UsageError, match="report"):
-        crushed_result.save(tmp_path, report=True)
+    with pytest.raises(sk.UsageError, match="meshes has 'fbx'"):
+        crushed_result.save(tmp_path, meshes=("glb", "fbx"))
+    with pytest.raises(sk.UsageError, match="meshes is the word 'glb'"):
+        crushed_result.save(tmp_path, meshes="glb")
+    with pytest.raises(sk.UsageError, match="palette"):
+        crushed_result.save(tmp_path, palette="jet")
     assert not list(tmp_path.iterdir())
 
 

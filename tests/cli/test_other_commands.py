@@ -37,7 +37,17 @@ def test_demo_scores_the_shipped_patient(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "crush, grade 3" in out
-    assert {path.name for path in (tmp_path / "demo_spine").iterdir()} == {"scores.csv", "scores.json", "expected.nii.gz"}
+    written = sorted(path.name for path in (tmp_path / "demo_spine").iterdir())
+    assert written == ["deficit.nii.gz", "expected.nii.gz", "report.html", "scores.csv", "scores.json"]
+
+
+def test_demo_writes_meshes_on_demand_and_refuses_formats_that_are_not(tmp_path, capsys):
+    assert main(["demo", "-q", "-o", str(tmp_path), "--meshes", "GLB, stl"]) == 0
+    written = {path.name for path in (tmp_path / "demo_spine" / "meshes").iterdir()}
+    assert {"spine_actual.glb", "spine_expected.stl", "T12_actual.stl", "scene.mrml", "meshes.json"} <= written
+    assert main(["demo", "-o", str(tmp_path / "other"), "--meshes", "fbx"]) == 2
+    assert "fbx" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_as_a_module_and_without_loading_what_help_does_not_need():

@@ -17,7 +17,7 @@ COLUMNS = """
     surplus_posterior_mm3 surplus_mm3 excess_mm3 expected_mm3 actual_mm3 l_ap_mm l_lr_mm tilt_sagittal_deg tilt_coronal_deg
     rotation_axial_deg frame_error_deg surface_distance_mm neighbours_used neighbours_repaired predictor weights_id shapekit_version
 """.split()
-FILES = {"scores.csv", "scores.json", "expected.nii.gz"}
+FILES = {"scores.csv", "scores.json", "expected.nii.gz", "deficit.nii.gz", "report.html"}
 
 
 def run(capsys, *arguments):
@@ -188,3 +188,10 @@ def test_labels_that_are_whole_vertebrae_can_be_said_to_be_bodies(crushed_mask, 
     split = sk.score(sk.load(crushed_mask, scheme="verse"), bodies="split")
     assert {v.status for v in split} == {"no_body"}
     assert "canal" in split["L3"].reason
+
+
+def test_the_report_is_written_unless_it_is_declined(command, crushed_mask, tmp_path, scored_before):
+    assert command("score", crushed_mask, "-o", tmp_path, "-q") == (0, "", "")
+    assert (tmp_path / "lumbar" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert command("score", crushed_mask, "-o", tmp_path, "-q", "--no-report") == (0, "", "")
+    assert names(tmp_path / "lumbar") == FILES - {"report.html"}  # an older run's would not tell of these scores

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import files_in
 
-RESULTS = ("expected.nii.gz", "scores.csv", "scores.json")
+RESULTS = ("deficit.nii.gz", "expected.nii.gz", "report.html", "scores.csv", "scores.json")
 
 
 def rows_of(folder):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import files_in
 
-RESULTS = ("expected.nii.gz", "scores.csv", "scores.json")
+RESULTS = ("deficit.nii.gz", "expected.nii.gz", "report.html", "scores.csv", "scores.json")
 
 
 def test_verbose_tells_how_the_mask_was_understood_and_quiet_outweighs_it(command, crushed_mask, tmp_path, scored_before):

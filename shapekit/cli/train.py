@@ -1,0 +1,74 @@
+"""``shapekit train``: weights from phantoms, or from a user's own masks with grades."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+VALIDATION_SHARE = 20
+"""One spine in so many is held out to watch the training."""
+
+
+def train(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the weights, samples, logs and checkpoint.", metavar="DIR")],
+    predictor: Annotated[
+        str, typer.Option(help="generative (coarse and refine networks), linear, or neighbours (its intervals only).")
+    ] = "generative",
+    config: Annotated[Optional[Path], typer.Option(help="YAML file of options; see docs/training.md.", metavar="FILE")] = None,  # noqa: UP045
+    patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
+    calibration: Annotated[int, typer.Option(help="Phantoms to measure the spread of the intervals on; 0 leaves intervals out.")] = 80,
+    accelerator: Annotated[str, typer.Option(help="cpu or cuda; several processes through torchrun.")] = "cpu",
+    devices: Annotated[str, typer.Option(help="How many, as Lightning Fabric takes it.")] = "1",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> int:
+    """Train a predictor on synthetic patients and write DIR/<predictor>.safetensors; a stopped run goes on where it was."""
+    from dataclasses import replace
+
+    from shapekit.cli.app import complain
+    from shapekit.cli.bars import counting
+    from shapekit.core.checks import ShapekitError, check_choice
+    from shapekit.training import TrainingConfig, draw_samples, fit_linear, read_config, read_samples, train_networks, write_predictor
+
+    try:
+        check_choice("predictor", predictor, ("generative", "linear", "neighbours"))
+        options = read_config(config) if config is not None else TrainingConfig()
+        options = replace(options, patients=patients) if patients else options
+        card: dict[str, object] = {"kind": predictor, "config": asdict(options)}
+        tensors: dict[str, object] = {}
+        if predictor != "neighbours":
+            with counting("drawing phantoms", options.patients, quiet=quiet) as done:
+                cohort = read_samples(draw_samples(output / "samples", options.patients, seed=options.seed, progress=done))
+            held = max(len(cohort) // VALIDATION_SHARE, 1)
+            if predictor == "linear":
+                model = fit_linear(cohort, seed=options.seed)
+                tensors, card = {f"linear.{name}": value for name, value in model.tensors().items()}, card | {"ridge": model.ridge}
+            else:
+                with counting("training", options.coarse_steps + options.refine_steps, quiet=quiet) as done:
+
+                    def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
+                        text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
+                        done((options.coarse_steps if stage == "refine" else 0) + step, text)
+
+                    tensors |= train_networks(
+                        options, cohort[:-held], cohort[-held:], output, accelerator=accelerator, devices=devices, progress=tell
+                    )
+        path = output / f"{predictor}.safetensors"
+        identity = write_predictor(path, tensors, card)
+        if calibration:
+            from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
+
+            names = ("generative", "coarse") if predictor == "generative" else (predictor,)
+            specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
+            with counting("calibrating", calibration, quiet=quiet) as done:
+                judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, residuals=True, progress=done)
+            for name in names:
+                tensors |= {f"spread_{name}.{key}": value for key, value in fit_spread(judged, name).tensors().items()}
+            identity = write_predictor(path, tensors, card | {"calibration_patients": calibration})
+    except ShapekitError as error:
+        return complain(str(error))
+    if not quiet:
+        typer.echo(f"{path.name}: {identity}")
+    return 0

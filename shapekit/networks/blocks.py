@@ -1,0 +1,125 @@
+"""What the efficient networks are built of. Every tensor is (batch, channels, LR, AP, SI)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEVEL_COUNT = 19
+"""T1 … T12, T13, L1 … L6."""
+SLOT_COUNT = 4
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the networks; recorded beside their weights.
+
+    Parameters
+    ----------
+    width : int
+        Channels at 4 mm; twice as many at 8 mm, four times at 16 mm.
+    critic_width : int
+        Channels of the critic's first layer.
+    """
+
+    width: int = 32
+    critic_width: int = 16
+
+
+class Condition(nn.Module):
+    """What is known beside the shapes: the target's level and which neighbours are there; (B,), (B, 4) → (B, ``size``)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.level = nn.Embedding(LEVEL_COUNT + 1, 24)  # the last one: level unknown
+        self.mix = nn.Sequential(nn.Linear(24 + SLOT_COUNT, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
+
+    def forward(self, level: Tensor, present: Tensor) -> Tensor:
+        """Mix level and presence."""
+        out: Tensor = self.mix(torch.cat([self.level(level), present.to(self.level.weight.dtype)], dim=1))
+        return out
+
+
+class Block(nn.Module):
+    """Two 3 x 3 x 3 convolutions around a shortcut, shifted and scaled by the condition."""
+
+    def __init__(self, width: int, condition: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(4, width)
+        self.first = nn.Conv3d(width, width, 3, padding=1)
+        self.second = nn.Conv3d(width, width, 3, padding=1)
+        self.film = nn.Linear(condition, 2 * width)
+        _zero(self.film)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Return a tensor of the same shape."""
+        scale, shift = self.film(condition)[:, :, None, None, None].chunk(2, dim=1)
+        h = self.first(functional.silu(self.norm(x)))
+        out: Tensor = x + self.second(functional.silu(h * (1 + scale) + shift))
+        return out
+
+
+class Trunk(nn.Module):
+    """An encoder-decoder on a patch of 2 mm voxels that works at 4, 8 and 16 mm; (B, ``inputs``, 40, 32, 32) → (B, ``outputs``, 40, 32, 32).
+
+    Eight voxels become eight channels on the way in and channels become voxels on the way out, so that no convolution runs at
+    2 mm: what is fine in a shape comes from its neighbours' own fields, not from here.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int) -> None:
+        super().__init__()
+        size = 2 * width
+        self.condition = Condition(size)
+        self.stem = nn.Conv3d(8 * (inputs + 3), width, 3, padding=1)
+        widths = (width, 2 * width, 4 * width)
+        self.encoder = nn.ModuleList([nn.ModuleList([Block(w, size), Block(w, size)]) for w in widths])
+        self.down = nn.ModuleList([nn.Conv3d(w, 2 * w, 2, stride=2) for w in widths[:2]])
+        self.up = nn.ModuleList([nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[:2]])
+        self.decoder = nn.ModuleList([Block(w, size) for w in widths[:2]])
+        self.head = nn.Conv3d(width, 8 * outputs, 1)
+        _zero(self.head)
+
+    def forward(self, x: Tensor, level: Tensor, present: Tensor) -> Tensor:
+        """See the class."""
+        condition = self.condition(level, present)
+        h = self.stem(folded(torch.cat([x, _coordinates(x)], dim=1)))
+        skips = []
+        for n, blocks in enumerate(self.encoder):
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h, condition)
+            if n < len(self.down):
+                skips.append(h)
+                h = self.down[n](h)
+        for n in reversed(range(len(self.up))):
+            h = self.decoder[n](self.up[n](h) + skips[n], condition)
+        return unfolded(self.head(h))
+
+
+def _zero(layer: nn.Module) -> None:
+    """Let a layer say nothing at first."""
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+
+
+def folded(x: Tensor) -> Tensor:
+    """Eight voxels → eight channels at half the resolution."""
+    b, c, i, j, k = x.shape
+    x = x.reshape(b, c, i // 2, 2, j // 2, 2, k // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, i // 2, j // 2, k // 2)
+
+
+def unfolded(x: Tensor) -> Tensor:
+    """Undo ``folded``."""
+    b, c, i, j, k = x.shape
+    x = x.reshape(b, c // 8, 2, 2, 2, i, j, k)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * i, 2 * j, 2 * k)
+
+
+def _coordinates(x: Tensor) -> Tensor:
+    """Where each voxel lies in its patch, -1 to 1 along each axis; three channels."""
+    axes = [torch.linspace(-1.0, 1.0, side, dtype=x.dtype, device=x.device) for side in x.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(x.shape[0], -1, -1, -1, -1)

@@ -1,0 +1,186 @@
+"""The linear conditional shape model: what neighbours of these shapes go with, by principal components and a joint Gaussian."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapekit.core.checks import InputError
+from shapekit.core.conventions import COARSE_SHAPE
+from shapekit.core.levels import Level
+from shapekit.predictors.base import SLOTS, Context, direct_mean
+from shapekit.scoring import Spread
+from shapekit.sdf import double_patch, halve_patch
+
+BAND_MM = 6.0
+"""Distances are clipped here before their components are taken."""
+LEVELS = tuple(level for level in Level if not level.is_cervical)
+SHRINKAGE = 8.0
+"""So many bodies of a level weigh as much as the mean of all levels."""
+
+Array = NDArray[np.float32]
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """Components of shapes and how those of a target go with those of its neighbours.
+
+    Coefficients of the four neighbours and of the target, each less its level's mean, are jointly Gaussian; the target's
+    expectation given the neighbours that are there is the prediction, with a ridge on their covariance. The conditional mean of
+    a statistical shape model (Albrecht et al. 2013, Medical Image Analysis, "Posterior shape models"), on signed distances.
+
+    Parameters
+    ----------
+    mean : (40 * 32 * 32,) float32, mm
+    modes : (k, 40 * 32 * 32) float32
+        Orthonormal.
+    level_means : (19, k) float64
+        Mean coefficients of healthy bodies at each thoracic and lumbar level.
+    covariance : (5 k, 5 k) float64
+        Of the four slots' and the target's coefficients.
+    ridge : float
+        Added to the neighbours' variances, in mm² of a coefficient.
+    """
+
+    mean: Array
+    modes: Array
+    level_means: Float
+    covariance: Float
+    ridge: float
+
+    @classmethod
+    def fit(
+        cls,
+        shapes: NDArray[np.floating],
+        levels: NDArray[np.integer],
+        contexts: NDArray[np.floating],
+        seats: NDArray[np.integer],
+        *,
+        components: int = 80,
+        ridge: float = 25.0,
+    ) -> LinearModel:
+        """Learn from healthy targets and their neighbours.
+
+        Parameters
+        ----------
+        shapes : (n, 40, 32, 32) float, mm
+            Healthy targets.
+        levels : (n,) int
+            Their positions in T1 … L6.
+        contexts : (m, 40, 32, 32) float, mm
+            Bodies as they were measured, with their positions in ``seats``.
+        seats : (n, 4, 2) int
+            For each target and slot the context's number and its position in T1 … L6; -1 where there is none.
+        components : int
+            Fewer are taken when there are not as many shapes.
+        ridge : float
+
+        Raises
+        ------
+        InputError
+            If there are fewer than three targets.
+        """
+        if len(shapes) < 3:
+            raise InputError(f"{len(shapes)} healthy vertebrae with neighbours were found, but a linear model needs at least 3.")
+        flat = _clipped(shapes)
+        count = min(components, len(flat) - 1)
+        mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
+        pick = np.linspace(0, len(flat) - 1, min(len(flat), 2000)).astype(int)
+        part = flat[pick] - mean
+        _, vectors = np.linalg.eigh((part @ part.T).astype(np.float64))
+        modes = np.linalg.qr((vectors[:, ::-1][:, :count].T @ part).T.astype(np.float64))[0].T.astype(np.float32)
+        target = ((flat - mean) @ modes.T).astype(np.float64)
+        around = ((_clipped(contexts) - mean) @ modes.T).astype(np.float64)
+        overall = target.mean(axis=0)
+        level_means = np.tile(overall, (len(LEVELS), 1))
+        for n in range(len(LEVELS)):
+            mine = target[levels == n]
+            level_means[n] = (mine.sum(axis=0) + SHRINKAGE * overall) / (len(mine) + SHRINKAGE)
+        parts = np.zeros((len(target), 5, count))
+        there = np.ones((len(target), 5), dtype=bool)
+        for slot in range(len(SLOTS)):
+            index, place = seats[:, slot, 0], seats[:, slot, 1]
+            there[:, slot] = index >= 0
+            parts[there[:, slot], slot] = around[index[there[:, slot]]] - level_means[place[there[:, slot]]]
+        parts[:, 4] = target - level_means[levels]
+        pairs = np.maximum(np.einsum("ni,nj->ij", there.astype(float), there.astype(float)), 1.0)
+        sums = parts.reshape(len(target), -1).T @ parts.reshape(len(target), -1)
+        return cls(mean, modes, level_means, sums / np.kron(pairs, np.ones((count, count))), ridge)
+
+    def half(self, fields: Array, places: Sequence[int | None], target: int) -> Array:
+        """Predict on the half-resolution patch.
+
+        Parameters
+        ----------
+        fields : (4, 40, 32, 32) float, mm
+        places : 4 times int or None
+            Positions of the neighbours in T1 … L6.
+        target : int
+            The target's.
+
+        Returns
+        -------
+        (40, 32, 32) float32, mm, within the band
+        """
+        k = len(self.modes)
+        seated = {slot: place for slot, place in enumerate(places) if place is not None}
+        seen = list(seated)
+        coefficients = (_clipped(fields[seen]) - self.mean) @ self.modes.T - self.level_means[list(seated.values())]
+        rows = np.concatenate([np.arange(slot * k, (slot + 1) * k) for slot in seen])
+        inner = self.covariance[np.ix_(rows, rows)] + self.ridge * np.eye(len(rows))
+        found = self.level_means[target] + self.covariance[4 * k :, rows] @ np.linalg.solve(inner, coefficients.reshape(-1).astype(np.float64))
+        return np.asarray((self.mean + found.astype(np.float32) @ self.modes).reshape(COARSE_SHAPE))
+
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
+        """Arrays as they are stored; modes in half precision."""
+        return {
+            "mean": self.mean,
+            "modes": self.modes.astype(np.float16),
+            "level_means": self.level_means.astype(np.float32),
+            "covariance": self.covariance.astype(np.float32),
+        }
+
+    @classmethod
+    def from_tensors(cls, arrays: Mapping[str, NDArray[np.generic]], ridge: float) -> LinearModel:
+        """Undo ``tensors``."""
+        mean, modes = (np.asarray(arrays[name], dtype=np.float32) for name in ("mean", "modes"))
+        level_means, covariance = (np.asarray(arrays[name], dtype=np.float64) for name in ("level_means", "covariance"))
+        return cls(mean, modes, level_means, covariance, ridge)
+
+
+class Linear:
+    """The linear conditional shape model as a predictor: its change of the neighbours' mean is laid over that mean at full resolution."""
+
+    name = "linear"
+    repairs = True
+
+    def __init__(self, model: LinearModel, *, spread: Spread | None = None, identity: str = "") -> None:
+        self.model, self.spread, self.identity = model, spread, identity
+
+    def predict(self, contexts: Sequence[Context]) -> list[Array]:
+        """See ``Predictor.predict``."""
+        made = []
+        for context in contexts:
+            base = direct_mean(context)
+            fields = np.stack([np.zeros(COARSE_SHAPE, np.float32) if shape is None else halve_patch(shape.values) for shape in context.shapes])
+            places = [None if level is None else place_of(level) for level in context.levels]
+            wanted = self.model.half(fields, places, place_of(context.target))
+            made.append(base + double_patch(wanted - np.clip(halve_patch(base), -BAND_MM, BAND_MM)))
+        return made
+
+    def uses(self, context: Context) -> tuple[Level, ...]:
+        """See ``Predictor.uses``."""
+        return tuple(level for level in context.levels if level is not None)
+
+
+def place_of(level: Level) -> int:
+    """Position in T1 … L6; a cervical neighbour stands for T1."""
+    return LEVELS.index(max(level, LEVELS[0], key=lambda one: one.rank))
+
+
+def _clipped(fields: NDArray[np.floating]) -> Array:
+    return np.asarray(np.clip(fields, -BAND_MM, BAND_MM), dtype=np.float32).reshape(len(fields), -1)

@@ -1,0 +1,70 @@
+"""Predictors by the name users choose them with, and the weights that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from shapekit.core.checks import InputError, UsageError, check_choice
+from shapekit.networks import NetworkConfig, read_weights
+from shapekit.predictors.base import Predictor
+from shapekit.predictors.generative import Generative
+from shapekit.predictors.linear import Linear, LinearModel
+from shapekit.predictors.neighbours import NeighbourMean
+from shapekit.scoring import Spread
+
+PREDICTORS = ("generative", "coarse", "linear", "neighbours")
+
+
+def make_predictor(name: str, weights: str | Path | None = None, *, device: str = "cpu") -> Predictor:
+    """Make a predictor with the shipped weights or a user's own.
+
+    Parameters
+    ----------
+    name : {"generative", "coarse", "linear", "neighbours"}
+    weights : path, optional
+        A file that ``shapekit train`` wrote for this predictor.
+    device : str
+        Where networks run, as torch names it.
+
+    Raises
+    ------
+    UsageError
+        For another name, or weights for the neighbour mean, which has none.
+    InputError
+        If the weights cannot be used.
+    """
+    check_choice("predictor", name, PREDICTORS)
+    if name == "neighbours" and weights is not None:
+        raise UsageError("the predictor neighbours learns nothing and takes no weights; leave them out or choose generative or linear.")
+    kind = "generative" if name == "coarse" else name
+    path = shipped_weights(kind) if weights is None else Path(weights)
+    tensors, card, identity = read_weights(path, kind)
+    try:
+        held = _under(tensors, f"spread_{name}.")
+        spread = Spread.from_tensors(held) if held else None
+        if name == "neighbours":
+            return NeighbourMean(spread=spread)
+        if name == "linear":
+            model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
+            return Linear(model, spread=spread, identity=identity)
+        sizes = card["config"]
+        config = NetworkConfig(int(sizes["width"]), int(sizes["critic_width"]))  # type: ignore[index]
+        return Generative(tensors, config, stage="coarse" if name == "coarse" else "refine", spread=spread, identity=identity, device=device)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
+
+
+def shipped_weights(kind: str) -> Path:
+    """Where the package's own weights of a kind lie."""
+    shipped = resources.files("shapekit") / "data" / "weights" / f"{kind}.safetensors"
+    here = Path(__file__).resolve().parents[2] / "data" / "weights" / f"{kind}.safetensors"
+    return Path(str(shipped)) if shipped.is_file() else here
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, np.ndarray]:
+    return {name[len(prefix) :]: tensor.numpy() for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,293 @@
+"""The training loop: coarse, then refine against its critic, on any device Lightning Fabric knows; resumes to the bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shapekit.core.checks import InputError, MissingPackageError
+from shapekit.networks import Coarse, Critic, NetworkConfig, Refine, blended, gradient_penalty, read_weights, write_weights
+from shapekit.networks.critic import occupancy
+from shapekit.training.batches import Batch, assembled, draw_batch, full_seats, targets_of
+from shapekit.training.config import TrainingConfig
+from shapekit.training.losses import shape_loss, surface_error_mm
+from shapekit.training.samples import Samples
+
+STAGES = ("coarse", "refine")
+PENALTY = 10.0
+WARM_UP = 200
+LOG_EVERY = 20
+Progress = Callable[[str, int, int, dict[str, float]], None]
+
+
+class Trainer:
+    """One run: networks, optimisers and averages, and where they stand.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    cohort, validation : sequences of Samples
+    folder : Path
+        Holds ``checkpoint.safetensors`` and TensorBoard's logs.
+    accelerator, devices : str
+        As Lightning Fabric takes them.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        cohort: Sequence[Samples],
+        validation: Sequence[Samples],
+        folder: Path,
+        *,
+        accelerator: str = "cpu",
+        devices: str = "1",
+    ) -> None:
+        try:
+            from lightning_fabric import Fabric
+        except ImportError as error:
+            raise MissingPackageError("training needs Lightning Fabric; install it with `pip install shapekit[train]`.") from error
+        self.config, self.cohort, self.validation, self.folder = config, cohort, validation, folder
+        self.targets = targets_of(cohort)
+        if not self.targets:
+            raise InputError("no healthy vertebra with a whole neighbour was found to learn from; give spines with grades of 0.")
+        self.fabric = Fabric(accelerator=accelerator, devices=int(devices) if devices.isdecimal() else devices, precision=config.precision)  # type: ignore[arg-type]
+        self.fabric.launch()
+        torch.manual_seed(config.seed)
+        sizes = NetworkConfig(config.width, config.critic_width)
+        self.critic = Critic(sizes)
+        self.plain: dict[str, nn.Module] = {"coarse": Coarse(sizes), "refine": Refine(sizes), "critic": self.critic}
+        self.average = {name: {k: v.detach().clone() for k, v in self.plain[name].state_dict().items()} for name in STAGES}
+        rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
+        self.networks: dict[str, Any] = {}
+        self.optimisers: dict[str, Any] = {}
+        for name, network in self.plain.items():
+            optimiser = torch.optim.AdamW(network.parameters(), lr=rates[name][0], betas=rates[name][1], weight_decay=0.01)
+            self.networks[name], self.optimisers[name] = self.fabric.setup(network, optimiser)
+        self.done = dict.fromkeys(STAGES, 0)
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Train what is left of both stages."""
+        steps = {"coarse": self.config.coarse_steps, "refine": self.config.refine_steps}
+        for stage in STAGES:
+            if stage == "refine" and self.done["refine"] == 0:
+                self.plain["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
+            for step in range(self.done[stage], steps[stage]):
+                self._set_rate(stage, step, steps[stage])
+                batch = self._batch(stage, step)
+                told = self._coarse_step(batch) if stage == "coarse" else self._refine_step(batch, step)
+                self._keep_average(stage, step)
+                self.done[stage] = step + 1
+                if (step + 1) % self.config.checkpoint_every == 0 or step + 1 == steps[stage]:
+                    told |= self.validated(stage)
+                    self.save_checkpoint()
+                if progress is not None:
+                    progress(stage, step + 1, steps[stage], told)
+
+    def _batch(self, stage: str, step: int) -> Batch:
+        key = (STAGES.index(stage), step, self.fabric.global_rank)
+        return draw_batch(self.cohort, self.targets, self.config.batch, key=key, seed=self.config.seed).to(self.fabric.device)
+
+    def _set_rate(self, stage: str, step: int, steps: int) -> None:
+        factor = min((step + 1) / WARM_UP, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        top = {"coarse": 1.0, "refine": 0.5, "critic": 1 / 3}
+        for name in ("coarse",) if stage == "coarse" else ("refine", "critic"):
+            for group in self.optimisers[name].param_groups:
+                group["lr"] = self.config.rate * top[name] * factor
+
+    def _coarse_step(self, batch: Batch) -> dict[str, float]:
+        logits, correction = self.networks["coarse"](batch.fields, batch.level, batch.present)
+        loss = shape_loss(blended(batch.fields, logits, correction), batch.target)
+        self._descend("coarse", loss)
+        return {"loss": float(loss.detach())}
+
+    def _refine_step(self, batch: Batch, step: int) -> dict[str, float]:
+        made = self._refined(batch)
+        loss = shape_loss(made, batch.target)
+        told = {"loss": float(loss.detach())}
+        if self.config.critic_weight > 0:
+            told["critic"] = self._critic_step(batch, made.detach(), step)
+            verdict = self.networks["critic"](occupancy(batch.fields), occupancy(made), batch.level, batch.present).float().mean()
+            loss = loss - self.config.critic_weight * verdict
+        self._descend("refine", loss)
+        return told
+
+    def _critic_step(self, batch: Batch, made: Tensor, step: int) -> float:
+        context, real, fake = occupancy(batch.fields), occupancy(batch.target), occupancy(made)
+        judge = self.networks["critic"]
+        apart = judge(context, fake, batch.level, batch.present).float().mean() - judge(context, real, batch.level, batch.present).float().mean()
+        share = torch.rand(len(real), generator=torch.Generator().manual_seed(self.config.seed + step)).to(real)
+        with torch.autocast(real.device.type, enabled=False):  # the penalty differentiates twice: full precision
+            penalty = gradient_penalty(self.critic, context, real, fake, batch.level, batch.present, share)
+        self._descend("critic", apart + PENALTY * penalty)
+        return -float(apart.detach())
+
+    def _refined(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            first = blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present))
+        logits, correction = self.networks["refine"](batch.fields, first, batch.level, batch.present)
+        return blended(torch.cat([batch.fields, first], dim=1), logits, correction)
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.networks[name], optimiser, max_norm=1.0)
+        optimiser.step()
+
+    def _keep_average(self, stage: str, step: int) -> None:
+        keep = min(self.config.averaging, (1 + step) / (10 + step))
+        for name, value in self.plain[stage].state_dict().items():
+            kept = self.average[stage][name]
+            if kept.device != value.device:
+                kept = self.average[stage][name] = kept.to(value.device)
+            kept.mul_(keep).add_(value, alpha=1 - keep)
+
+    def validated(self, stage: str) -> dict[str, float]:
+        """Mean surface error (mm) of the averaged weights on held-out spines with whole company."""
+        if not self.validation:
+            return {}
+        live = {name: {k: v.clone() for k, v in self.plain[name].state_dict().items()} for name in (stage,)}
+        self.plain[stage].load_state_dict(self.average[stage])
+        errors = []
+        with torch.no_grad():
+            for spine in self.validation:
+                seats = [full_seats(spine, t) for n, t in targets_of([spine])]
+                batch = assembled([spine] * len(seats), seats).to(self.fabric.device)
+                made = (
+                    blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present))
+                    if stage == "coarse"
+                    else self._refined(batch)
+                )
+                errors.append(surface_error_mm(made, batch.target))
+        self.plain[stage].load_state_dict(live[stage])
+        return {"validation_mm": float(torch.cat(errors).mean())}
+
+    def save_checkpoint(self) -> None:
+        """Write everything a resumed run needs; the file appears when it is complete."""
+        if self.fabric.global_rank:
+            return
+        tensors: dict[str, Tensor] = {}
+        for name, network in self.plain.items():
+            tensors |= {f"live.{name}.{k}": v for k, v in network.state_dict().items()}
+            state = self.optimisers[name].optimizer.state_dict()["state"]
+            tensors |= {f"optimiser.{name}.{n}.{k}": torch.as_tensor(v) for n, entry in state.items() for k, v in entry.items()}
+        for name, kept in self.average.items():
+            tensors |= {f"average.{name}.{k}": v for k, v in kept.items()}
+        write_weights(self.folder / "checkpoint.safetensors", tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done})
+
+    def resume(self) -> bool:
+        """Go on from the folder's checkpoint; False where there is none.
+
+        Raises
+        ------
+        InputError
+            If it is damaged or belongs to another configuration.
+        """
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return False
+        tensors, card, _ = read_weights(path, "checkpoint")
+        if card["config"] != asdict(self.config):
+            raise InputError(f"{path.name} belongs to another configuration; train in another folder, or delete it.")
+        for name, network in self.plain.items():
+            network.load_state_dict(_under(tensors, f"live.{name}."))
+            optimiser = self.optimisers[name].optimizer
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(tensors, f"optimiser.{name}.").items():
+                number, field = key.split(".", 1)
+                state.setdefault(int(number), {})[field] = value
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.average = {name: _under(tensors, f"average.{name}.") for name in STAGES}
+        self.done = {name: int(card["done"][name]) for name in STAGES}  # type: ignore[index]
+        return True
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Averaged weights of both generators, as they are shipped."""
+        return {f"{name}.{k}": v for name in STAGES for k, v in self.average[name].items()}
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def train_networks(
+    config: TrainingConfig,
+    cohort: Sequence[Samples],
+    validation: Sequence[Samples],
+    folder: str | Path,
+    *,
+    accelerator: str = "cpu",
+    devices: str = "1",
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Train coarse and refine on healthy targets; a run that was stopped goes on where its last checkpoint stood.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    cohort, validation : sequences of Samples
+    folder : path
+    accelerator, devices : str
+        As Lightning Fabric takes them; ``"cpu"`` and ``"1"`` here, ``"cuda"`` and ``"8"`` under torchrun.
+    progress : callable, optional
+        Told stage, step, steps and figures after every step.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    InputError
+        If nothing can be learnt from, or the folder's checkpoint does not fit.
+    MissingPackageError
+        Without Lightning Fabric.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, cohort, validation, target, accelerator=accelerator, devices=devices)
+    trainer.resume()
+    with _logs(target / "logs", trainer.fabric.global_rank) as log:
+
+        def told(stage: str, step: int, steps: int, figures: dict[str, float]) -> None:
+            if step % LOG_EVERY == 0 or "validation_mm" in figures:
+                log(stage, step, figures)
+            if progress is not None:
+                progress(stage, step, steps, figures)
+
+        trainer.run(told)
+    return trainer.tensors()
+
+
+@contextmanager
+def _logs(folder: Path, rank: int) -> Iterator[Callable[[str, int, dict[str, float]], None]]:
+    """Write figures where TensorBoard finds them; only the first process does, and none where TensorBoard is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        rank = -1
+    if rank != 0:
+        yield _hush
+        return
+    writer = SummaryWriter(folder)
+
+    def log(stage: str, step: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(f"{stage}/{name}", value, step)
+
+    try:
+        yield log
+    finally:
+        writer.close()
+
+
+def _hush(stage: str, step: int, figures: dict[str, float]) -> None:
+    """Write nothing."""

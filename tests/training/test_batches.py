@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from shapekit.core.checks import InputError
+from shapekit.core.levels import Level
+from shapekit.training import Samples, samples_of_spine
+from shapekit.training.batches import Seats, assembled, draw_batch, draw_seats, full_seats, targets_of
+from shapekit.training.samples import seeded
+
+
+def test_the_same_seed_and_key_give_the_same_batch_and_another_key_another(cohort):
+    targets = targets_of(cohort)
+    one, same, other = (draw_batch(cohort, targets, 6, key=key, seed=4) for key in ((0, 1, 0), (0, 1, 0), (0, 2, 0)))
+    assert torch.equal(one.fields, same.fields)
+    assert torch.equal(one.target, same.target)
+    assert not torch.equal(one.target, other.target)
+    assert one.fields.shape == (6, 4, 40, 32, 32)
+    assert one.target.shape == (6, 1, 40, 32, 32)
+
+
+def test_every_target_keeps_a_neighbour_and_absent_ones_are_blank(cohort):
+    targets = targets_of(cohort)
+    seen = [draw_batch(cohort, targets, 16, key=(0, step, 0), seed=1) for step in range(12)]
+    for batch in seen:
+        assert bool(batch.present.any(dim=1).all())
+        assert float(batch.fields[~batch.present].abs().max()) == 0.0
+    missing = torch.cat([~batch.present for batch in seen]).float().mean()
+    assert 0.1 < float(missing) < 0.6
+
+
+def test_seats_are_the_nearest_whole_ones_in_order(cohort):
+    spine = cohort[0]
+    assert full_seats(spine, 3).slots == (1, 2, 4, 5)
+    assert full_seats(spine, 0).slots == (None, None, 1, 2)
+    drawn = [draw_seats(spine, 2, seeded(0, n)).slots for n in range(300)]
+    assert {len(slots) for slots in drawn} == {4}
+    assert all(any(slot is not None for slot in slots) for slots in drawn)
+    assert all(slot != 2 for slots in drawn for slot in slots)
+    assert any(slots[0] is None and slots[1] is None for slots in drawn)  # one side only
+    assert any(slots[1] == 0 for slots in drawn)  # the next one took the seat
+
+
+def test_a_broken_neighbour_is_shown_as_it_was_measured_or_as_it_should_look(cohort):
+    spine = cohort[1]  # its second body is broken
+    plain = assembled([spine], [Seats(0, (None, None, 1, 2))])
+    mended = assembled([spine], [Seats(0, (None, None, 1, 2), (False, False, True, True))])
+    np.testing.assert_allclose(plain.fields[0, 2], spine.measured[1], atol=1e-3)
+    np.testing.assert_allclose(mended.fields[0, 2], spine.healthy[1], atol=1e-3)
+    assert torch.equal(plain.fields[0, 3], mended.fields[0, 3])
+
+
+def test_of_a_users_spine_only_bodies_graded_as_whole_are_targets(ellipsoid_spine):
+    grades = {Level.T12: 0, Level.L1: 2, Level.L2: 0}
+    found = samples_of_spine(ellipsoid_spine, grades, subject="a", bodies="given")
+    by_rank = dict(zip(found.ranks.tolist(), found.is_target.tolist(), strict=True))
+    assert {level: by_rank[level.rank] for level in (Level.T12, Level.L1, Level.L2, Level.L3)} == {
+        Level.T12: True,
+        Level.L1: False,
+        Level.L2: True,
+        Level.L3: False,  # nobody has read it
+    }
+    assert np.array_equal(found.measured, found.healthy)
+
+
+def test_samples_on_disk_are_the_same_and_damage_is_told(tmp_path, cohort):
+    path = tmp_path / "s1.npz"
+    cohort[1].save(path)
+    again = Samples.read(path)
+    assert again.subject == "s1"
+    assert all(np.array_equal(getattr(again, name), getattr(cohort[1], name)) for name in ("ranks", "measured", "healthy", "is_target", "loss"))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"s1\.npz holds no samples"):
+        Samples.read(path)

@@ -1,0 +1,95 @@
+import dataclasses
+
+import pytest
+import torch
+
+from shapekit.core.checks import InputError
+from shapekit.training import TrainingConfig, read_config, train_networks
+from shapekit.training.loop import Trainer
+
+TINY = TrainingConfig(width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(cohort, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    told = []
+    tensors = train_networks(TINY, cohort[2:], cohort[:2], folder, progress=lambda *what: told.append(what))
+    return folder, tensors, told
+
+
+@pytest.mark.parametrize("after", [("coarse", 3), ("refine", 3)])
+def test_a_run_that_was_killed_goes_on_to_the_same_bit(cohort, tmp_path, whole, after):
+    def kill(stage, step, steps, figures):
+        if (stage, step) == after:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_networks(TINY, cohort[2:], cohort[:2], tmp_path, progress=kill)
+    again = train_networks(TINY, cohort[2:], cohort[:2], tmp_path)
+    assert all(torch.equal(again[name], value) for name, value in whole[1].items())
+
+
+def test_the_run_tells_its_figures_and_leaves_its_logs(whole):
+    folder, tensors, told = whole
+    assert [what[:3] for what in told] == [("coarse", n + 1, 6) for n in range(6)] + [("refine", n + 1, 5) for n in range(5)]
+    assert {"loss", "critic", "validation_mm"} <= {name for what in told for name in what[3]}
+    assert list((folder / "logs").glob("events.*"))
+    assert any(float(value.abs().max()) > 0 for name, value in tensors.items() if name.startswith("refine.trunk.head"))
+
+
+def test_the_critic_changes_what_refine_learns(cohort, tmp_path, whole):
+    alone = train_networks(dataclasses.replace(TINY, critic_weight=0.0), cohort[2:], [], tmp_path)
+    same = [torch.equal(alone[name], value) for name, value in whole[1].items() if name.startswith("coarse.")]
+    other = [torch.equal(alone[name], value) for name, value in whole[1].items() if name.startswith("refine.") and "weight" in name]
+    assert all(same)
+    assert not all(other)
+
+
+def test_learning_lowers_the_error_on_spines_it_has_not_seen(cohort, tmp_path):
+    config = dataclasses.replace(TINY, coarse_steps=50, refine_steps=1, batch=4, rate=1.2e-2, averaging=0.9)
+    trainer = Trainer(config, cohort[2:], cohort[:2], tmp_path)
+    before = trainer.validated("coarse")["validation_mm"]
+    trainer.run()
+    assert trainer.validated("coarse")["validation_mm"] < 0.85 * before
+
+
+def test_another_configurations_checkpoint_is_refused(cohort, whole):
+    folder, _, _ = whole
+    with pytest.raises(InputError, match="belongs to another configuration"):
+        train_networks(dataclasses.replace(TINY, rate=1e-4), cohort, [], folder)
+
+
+def test_spines_without_a_healthy_target_are_refused(cohort, tmp_path):
+    blank = [dataclasses.replace(spine, is_target=spine.is_target & False) for spine in cohort]
+    with pytest.raises(InputError, match="no healthy vertebra"):
+        train_networks(TINY, blank, [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("patiens: 3", "names patiens, which are no options"),
+        ("patients: many", "patients is 'many', but must be int"),
+        ("patients: 0", "patients is 0, but must be at least 1"),
+        ("width: 30", "width is 30, but must be a multiple of 4"),
+        ("- 3", "holds no options"),
+        ("a: [", "cannot be read as YAML"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_one_sentence(tmp_path, text, said):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_config(path)
+
+
+def test_a_configuration_changes_what_it_names(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("patients: 7\nrate: 0.001\n")
+    assert read_config(path) == TrainingConfig(patients=7, rate=0.001)
