@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import struct
 import warnings
 import zlib
@@ -152,10 +153,10 @@ def _highdicom() -> ModuleType:
 
 
 def _trouble() -> tuple[type[Exception], ...]:
-    """Name what pydicom and highdicom raise for files that are damaged or not what they say."""
+    """Name what pydicom and highdicom (which sorts frames in SQLite) raise for files that are damaged or not what they say."""
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
-    found = (struct.error, zlib.error, AssertionError, ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError)
+    found = (struct.error, zlib.error, sqlite3.Error, AssertionError, ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError)
     return (*found, RuntimeError, OSError, EOFError, MemoryError, BytesLengthException, InvalidDicomError)
 
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+import shapekit as sk
 from shapekit.core.checks import InputError, MissingPackageError, OutputError, SchemeError, UsageError
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
@@ -16,21 +17,20 @@ from tests.io.conftest import affine_of
 highdicom = pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
-SHAPE = (31, 26, 17)
-"""Rows, columns, slices."""
-ROW_MM, COLUMN_MM, SLICE_MM = 1.3, 0.7, 2.9
+SHAPE = (26, 31, 17)
+"""Columns, rows, slices: the array's first axis runs along an image's rows of pixels."""
+SPACING_MM = (0.7, 1.3, 2.9)
 LEVELS = {20: Level.L1, 21: Level.L2, 28: Level.T13}
 PERSON = "DOE^JANE"
 
 
-def write_series(folder, *, series="1.2.3.4", count=SHAPE[2], skip=None):
-    """CT slices along an oblique stack, in an order that no file name gives away; the grid (row, column, slice) they lie on."""
+def write_series(folder, grid, *, series="1.2.3.4", slices=None):
+    """CT slices on a grid, in an order that neither file names nor numbers give away."""
     folder.mkdir(parents=True, exist_ok=True)
-    across, down = affine_of((1, 1, 1))[:3, 0], affine_of((1, 1, 1))[:3, 1]
-    normal, origin = np.cross(across, down), np.array([-31.0, 17.5, 240.25])
-    for n in range(count):
-        if n == skip:
-            continue
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
+    across, down = (affine[:3, axis] / grid.spacing_mm[axis] for axis in (0, 1))
+    columns, rows, count = grid.shape
+    for n in range(count) if slices is None else slices:
         image = pydicom.Dataset()
         image.file_meta = pydicom.dataset.FileMetaDataset()
         image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
@@ -39,30 +39,30 @@ def write_series(folder, *, series="1.2.3.4", count=SHAPE[2], skip=None):
         image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = "1.2.3", series, "1.2.9"
         image.PatientName, image.PatientID, image.PatientBirthDate, image.PatientSex = PERSON, "42", "19490101", "F"
         image.StudyDate, image.StudyTime, image.StudyID, image.AccessionNumber, image.Modality = "20200102", "101112", "1", "7", "CT"
-        image.InstanceNumber, image.SeriesNumber, image.ReferringPhysicianName = count - n, 1, ""
-        image.Rows, image.Columns, image.PixelSpacing, image.SliceThickness = SHAPE[0], SHAPE[1], [ROW_MM, COLUMN_MM], SLICE_MM
+        image.InstanceNumber, image.SeriesNumber, image.ReferringPhysicianName = (7 * n) % 97, 1, ""
+        image.Rows, image.Columns, image.SliceThickness = rows, columns, float(grid.spacing_mm[2])
+        image.PixelSpacing = [float(grid.spacing_mm[1]), float(grid.spacing_mm[0])]
         image.ImageOrientationPatient = [float(f"{value:.10f}") for value in (*across, *down)]
-        image.ImagePositionPatient = [float(f"{value:.8f}") for value in origin + n * SLICE_MM * normal]
+        image.ImagePositionPatient = [float(f"{value:.8f}") for value in affine[:3, 3] + n * affine[:3, 2]]
         image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
         image.BitsAllocated = image.BitsStored = 16
         image.HighBit, image.PixelRepresentation, image.RescaleIntercept, image.RescaleSlope = 15, 1, 0, 1
-        image.PixelData = np.zeros(SHAPE[:2], np.int16).tobytes()
+        image.PixelData = np.zeros((rows, columns), np.int16).tobytes()
         image.save_as(folder / f"{(7 * n) % 97:03d}.dcm", enforce_file_format=True)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = down * ROW_MM, across * COLUMN_MM, normal * SLICE_MM, origin
-    return Grid(SHAPE, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
 
 
 @pytest.fixture
 def series(tmp_path):
-    return tmp_path / "ct", write_series(tmp_path / "ct")
+    grid = Grid(SHAPE, affine_of(SPACING_MM))
+    write_series(tmp_path / "ct", grid)
+    return tmp_path / "ct", grid
 
 
 @pytest.fixture
 def labels():
     array = np.zeros(SHAPE, np.uint8)
-    array[3:20, 4:22, 2:5] = 28
-    array[5:28, 3:20, 6:10] = 20
+    array[3:20, 4:27, 2:5] = 28
+    array[5:23, 3:20, 6:10] = 20
     array[2:25, 6:24, 11:15] = 21
     array[0, 0, 0] = 26
     return array
@@ -108,8 +108,19 @@ def test_the_object_belongs_to_its_study_and_is_coded(series, labels, tmp_path):
     assert content.ContentDate == "20200102"
 
 
+def test_the_expected_bodies_of_a_scored_spine(crushed_spine, tmp_path):
+    result = sk.score(crushed_spine, predictor="neighbours")
+    write_series(tmp_path / "ct", result.grid)
+    result.save_segmentation(tmp_path / "expected.dcm", tmp_path / "ct")
+    found, expected = load(tmp_path / "expected.dcm"), result.expected_labels()
+    assert [str(level) for level in found.levels.values()] == ["L2", "L3", "L4", "L5"]
+    for number, level in found.levels.items():
+        label = result[str(level)].measures.label
+        assert np.allclose(world(found.array, found.grid, number), world(expected, result.grid, label), atol=2e-3)
+
+
 def other_makers_file(path, folder, array, segments, kind="BINARY"):
-    images = sorted((pydicom.dcmread(file) for file in folder.iterdir()), key=lambda image: int(image.InstanceNumber), reverse=True)
+    images = sorted((pydicom.dcmread(file) for file in folder.iterdir()), key=lambda image: int(str(image.SOPInstanceUID).rpartition(".")[2]))
     codes = pydicom.sr.codedict.codes
     algorithm = highdicom.AlgorithmIdentificationSequence("other", codes.DCM.ArtificialIntelligence, "1")
     described = [
@@ -124,7 +135,7 @@ def other_makers_file(path, folder, array, segments, kind="BINARY"):
 
 def stacked(labels, values=(20, 21, 28)):
     """(slice, row, column, segment), as other makers give segments that may overlap."""
-    return np.stack([(labels == value).transpose(2, 0, 1) for value in values], axis=-1).astype(np.uint8)
+    return np.stack([(labels == value).transpose(2, 1, 0) for value in values], axis=-1).astype(np.uint8)
 
 
 def test_levels_come_from_codes_or_labels_of_any_writing(series, labels, tmp_path):
@@ -240,15 +251,15 @@ def test_a_folder_that_is_not_one_series_on_the_grid_is_refused(series, labels, 
     (tmp_path / "empty").mkdir()
     refuses(InputError, "empty", lambda: write_segmentation(out, labels, grid, LEVELS, tmp_path / "empty"), "0 series")
     refuses(InputError, "gone", lambda: write_segmentation(out, labels, grid, LEVELS, tmp_path / "gone"))
-    write_series(tmp_path / "gap", skip=5)
+    write_series(tmp_path / "gap", grid, slices=[n for n in range(SHAPE[2]) if n != 5])
     refuses(InputError, "gap", lambda: write_segmentation(out, labels, grid, LEVELS, tmp_path / "gap"), "evenly spaced")
-    (folder / "second.dcm").write_bytes(_another(folder, tmp_path))
+    (folder / "second.dcm").write_bytes(_another(grid, tmp_path))
     refuses(InputError, "ct", lambda: write_segmentation(out, labels, grid, LEVELS, folder), "2 series")
     assert not out.exists()
 
 
-def _another(folder, tmp_path):
-    write_series(tmp_path / "other", series="1.2.3.5", count=1)
+def _another(grid, tmp_path):
+    write_series(tmp_path / "other", grid, series="1.2.3.5", slices=[0])
     return next((tmp_path / "other").iterdir()).read_bytes()
 
 
