@@ -30,6 +30,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MAX_FILES = 20_000
 _MAX_SPARSITY = 64
 """Frames without a segment's voxel need not be stored, but a file of a few frames that would fill a thousand times as many is no spine's."""
+_ROUNDING_MM = 0.1
+"""How far a mask's corners may lie from its images': slices' positions are often rounded to hundredths of a millimetre."""
 _NAMELESS = "segment"
 
 
@@ -116,7 +118,7 @@ def write_segmentation(
     with _quietly():
         series = _series_in(Path(images))
         target = _grid_of(series, shown(images))
-        placed = on_grid(array, grid, target)
+        placed = on_grid(array, grid, target, tolerance_mm=_ROUNDING_MM)
         if placed is None:
             raise InputError(f"the labels lie on another grid than the images in {shown(images)}; resample them to the images' grid.")
         present = {value: level for value, level in sorted(levels.items(), key=lambda item: item[1]) if (placed == value).any()}

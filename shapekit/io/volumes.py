@@ -128,7 +128,7 @@ def _distinct(array: NDArray[Any], high: int) -> int:
     return int(seen.sum())
 
 
-def on_grid(array: NDArray[np.unsignedinteger], grid: Grid, target: Grid) -> NDArray[np.unsignedinteger] | None:
+def on_grid(array: NDArray[np.unsignedinteger], grid: Grid, target: Grid, *, tolerance_mm: float = 1e-3) -> NDArray[np.unsignedinteger] | None:
     """Permute and flip an array's axes so that it lies on another grid.
 
     Parameters
@@ -137,6 +137,8 @@ def on_grid(array: NDArray[np.unsignedinteger], grid: Grid, target: Grid) -> NDA
     grid : Grid
         The array's own.
     target : Grid
+    tolerance_mm : float
+        How far corners may lie from each other.
 
     Returns
     -------
@@ -155,4 +157,4 @@ def on_grid(array: NDArray[np.unsignedinteger], grid: Grid, target: Grid) -> NDA
             array = np.flip(array, source)
     affine[:, :3] = affine[:, order]
     array = array.transpose(order)
-    return array if Grid((array.shape[0], array.shape[1], array.shape[2]), affine).is_close(target) else None
+    return array if Grid((array.shape[0], array.shape[1], array.shape[2]), affine).is_close(target, tolerance_mm) else None

@@ -39,7 +39,7 @@ def write_series(folder, grid, *, series="1.2.3.4", slices=None):
         image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = "1.2.3", series, "1.2.9"
         image.PatientName, image.PatientID, image.PatientBirthDate, image.PatientSex = PERSON, "42", "19490101", "F"
         image.StudyDate, image.StudyTime, image.StudyID, image.AccessionNumber, image.Modality = "20200102", "101112", "1", "7", "CT"
-        image.InstanceNumber, image.SeriesNumber, image.ReferringPhysicianName = (7 * n) % 97, 1, ""
+        image.InstanceNumber, image.SeriesNumber, image.ReferringPhysicianName = (7 * n) % 997, 1, ""
         image.Rows, image.Columns, image.SliceThickness = rows, columns, float(grid.spacing_mm[2])
         image.PixelSpacing = [float(grid.spacing_mm[1]), float(grid.spacing_mm[0])]
         image.ImageOrientationPatient = [float(f"{value:.10f}") for value in (*across, *down)]
@@ -48,7 +48,7 @@ def write_series(folder, grid, *, series="1.2.3.4", slices=None):
         image.BitsAllocated = image.BitsStored = 16
         image.HighBit, image.PixelRepresentation, image.RescaleIntercept, image.RescaleSlope = 15, 1, 0, 1
         image.PixelData = np.zeros((rows, columns), np.int16).tobytes()
-        image.save_as(folder / f"{(7 * n) % 97:03d}.dcm", enforce_file_format=True)
+        image.save_as(folder / f"{(7 * n) % 997:03d}.dcm", enforce_file_format=True)
 
 
 @pytest.fixture
