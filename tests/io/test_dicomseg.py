@@ -24,7 +24,7 @@ LEVELS = {20: Level.L1, 21: Level.L2, 28: Level.T13}
 PERSON = "DOE^JANE"
 
 
-def write_series(folder, grid, *, series="1.2.3.4", slices=None):
+def write_series(folder, grid, *, series="1.2.3.4", slices=None, decimals=8):
     """CT slices on a grid, in an order that neither file names nor numbers give away."""
     folder.mkdir(parents=True, exist_ok=True)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
@@ -43,7 +43,7 @@ def write_series(folder, grid, *, series="1.2.3.4", slices=None):
         image.Rows, image.Columns, image.SliceThickness = rows, columns, float(grid.spacing_mm[2])
         image.PixelSpacing = [float(grid.spacing_mm[1]), float(grid.spacing_mm[0])]
         image.ImageOrientationPatient = [float(f"{value:.10f}") for value in (*across, *down)]
-        image.ImagePositionPatient = [float(f"{value:.8f}") for value in affine[:3, 3] + n * affine[:3, 2]]
+        image.ImagePositionPatient = [float(f"{value:.{decimals}f}") for value in affine[:3, 3] + n * affine[:3, 2]]
         image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
         image.BitsAllocated = image.BitsStored = 16
         image.HighBit, image.PixelRepresentation, image.RescaleIntercept, image.RescaleSlope = 15, 1, 0, 1
@@ -93,6 +93,13 @@ def test_any_order_and_direction_of_axes_gives_the_same_file(series, labels, tmp
     write_segmentation(tmp_path / "b.dcm", labels[::-1].transpose(2, 0, 1), turned, LEVELS, folder)
     assert (tmp_path / "a.dcm").read_bytes() == (tmp_path / "b.dcm").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"ct", "a.dcm", "b.dcm"}
+
+
+def test_positions_rounded_by_a_scanner_are_the_same_grid(labels, tmp_path):
+    grid = Grid(SHAPE, affine_of(SPACING_MM))
+    write_series(tmp_path / "ct", grid, decimals=2)
+    write_segmentation(tmp_path / "spine.dcm", labels, grid, LEVELS, tmp_path / "ct")
+    assert set(load(tmp_path / "spine.dcm").levels.values()) == set(LEVELS.values())
 
 
 def test_the_object_belongs_to_its_study_and_is_coded(series, labels, tmp_path):
