@@ -21,7 +21,9 @@ DOUBTFUL_DEG = 6.0
 """Frames less certain than this are told."""
 UNCERTAIN_WIDTH = 60.0
 """Scores whose 90 % interval is wider than this are marked as uncertain; their numbers stay."""
-STATUSES = ("ok", "uncertain", "partial", "no_context", "outside_levels", "no_body")
+SCORED = ("ok", "uncertain")
+"""Statuses of vertebrae that have a score."""
+STATUSES = (*SCORED, "partial", "no_context", "outside_levels", "no_body")
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +252,7 @@ def _read_heights(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
         row = one.measures
         if found:
             row = replace(row, ha_mm=found.ha_mm, hm_mm=found.hm_mm, hp_mm=found.hp_mm)
-            if beside and row.status == "ok":
+            if beside and row.status in SCORED:
                 row = replace(row, height_loss_neighbours=max(height_losses(found, beside)))
         if expected:
             row = replace(row, expected_ha_mm=expected.ha_mm, expected_hm_mm=expected.hm_mm, expected_hp_mm=expected.hp_mm)

@@ -12,8 +12,8 @@ import SimpleITK
 import shapekit as sk
 from shapekit.cli import main
 
-PERSON = "DOE^JANE MCMXLIX"
-TRACES = (b"DOE", b"doe^", b"JANE", b"MCMXLIX")
+PERSON = "DOUGHERTY^JANETTE MCMXLIX"  # long enough not to turn up in packed bytes by chance
+TRACES = (b"DOUGHERTY", b"dougherty", b"JANETTE", b"MCMXLIX")
 LABEL_TABLE = (
     '<?xml version="1.0"?><CaretExtension><VolumeInformation Index="0">'
     f"<MetaData><MD><Name>PatientName</Name><Value>{PERSON}</Value></MD></MetaData>"

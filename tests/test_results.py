@@ -87,8 +87,8 @@ def test_what_was_not_scored_has_no_expected_shape(crushed_spine):
 
 def test_stages_are_told_as_they_begin(crushed_spine):
     heard = []
-    sk.score(crushed_spine, progress=heard.append)
-    assert heard == ["bodies", "expected shapes", "scores"]
+    sk.score(crushed_spine, predictor="neighbours", progress=heard.append)
+    assert heard == ["bodies", "expected shapes", "intervals and heights"]
 
 
 def no_constant(text):
@@ -193,7 +193,7 @@ def test_labels_beyond_255_need_and_get_two_bytes(crushed_result):
 
 def test_scoring_leaves_its_input_alone_and_gives_the_same_again(crushed_spine, crushed_result):
     before = crushed_spine.array.copy()
-    again = sk.score(crushed_spine)
+    again = sk.score(crushed_spine, predictor="neighbours")
     assert np.array_equal(crushed_spine.array, before)
     assert again.table().equals(crushed_result.table())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,13 +114,14 @@ def mesh_formats(words: str, *, print_: bool) -> tuple[str, ...]:
 def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:
     """Say what came out of one mask; return its exit code."""
     from shapekit.cli.app import complain
+    from shapekit.pipeline import SCORED
 
     if verbose and not quiet:
         for note in result.notes:
             sys.stderr.write(f"{result.name}: {note}\n")
     if not quiet and (verbose or sys.stdout.isatty()):
         show(result)
-    if any(vertebra.status in ("ok", "uncertain") for vertebra in result):
+    if any(vertebra.status in SCORED for vertebra in result):
         return 0
     why = ", ".join(f"{vertebra.level} {vertebra.status}" for vertebra in result)
     return complain(f"no vertebra of {result.name} could be scored ({why}); its scores.csv says why.", code=1)
@@ -131,15 +133,21 @@ def show(result: SpineScore, *, title: str = "", extra: tuple[str, dict[str, str
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("level", "score", "relative loss", "neighbours", title=Text(title or result.name), title_justify="left")
+    from shapekit.pipeline import SCORED
+
+    table = Table("level", "score", "90 %", "height loss", "grade", title=Text(title or result.name), title_justify="left")
     if extra:
         table.add_column(extra[0])
     table.add_column("status")
     for vertebra in result:
         row = vertebra.measures
-        numbers = (f"{row.score:.1f}", f"{row.relative_loss:.3f}") if row.status in ("ok", "uncertain") else ("", "")
+        numbers = ("",) * 4
+        if row.status in SCORED:
+            interval = "" if math.isnan(row.score_lo) else f"{row.score_lo:.0f}-{row.score_hi:.0f}"
+            grade = "" if row.genant_grade is None else str(row.genant_grade)
+            numbers = (f"{row.score:.1f}", interval, f"{row.height_loss:.0%}", grade)
         known = (extra[1].get(row.level, ""),) if extra else ()
-        table.add_row(row.level, *numbers, row.neighbours_used, *known, Text(f"{row.status}: {row.reason}" if row.reason else row.status))
+        table.add_row(row.level, *numbers, *known, Text(f"{row.status}: {row.reason}" if row.reason else row.status))
     Console().print(table)
 
 

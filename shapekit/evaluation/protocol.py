@@ -94,9 +94,10 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, residuals: bo
 
     Parameters
     ----------
-    index, seed : int
+    index : int
         See ``shapekit.datasets.draw_scan``; spacings, directions and fields of view vary, masks are noisy.
     specs : sequence of Spec
+    seed : int
     residuals : bool
         Whether to return what a spread is fitted to.
     """
@@ -151,6 +152,8 @@ def evaluate_phantoms(
     """
     from joblib import Parallel, delayed
 
+    for spec in specs:
+        make_predictor(spec.predictor, spec.weights)  # what is wrong with it is told before an hour's work
     jobs = (delayed(_judge)(index, specs, seed, residuals) for index in range(count))
     judged = []
     for one in Parallel(n_jobs=workers or os.cpu_count(), return_as="generator")(jobs):

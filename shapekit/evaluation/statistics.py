@@ -72,10 +72,13 @@ def bootstrap(
     value, low, high : float
     """
     owners = np.asarray(patients)
+    if not len(owners):
+        return (float("nan"),) * 3
     people = np.unique(owners)
     rows = {person: np.flatnonzero(owners == person) for person in people}
     generator = np.random.default_rng(seed)
     value = figure(np.arange(len(owners)))
     drawn = [figure(np.concatenate([rows[person] for person in generator.choice(people, len(people))])) for _ in range(draws)]
-    low, high = np.nanquantile(drawn, ((1 - share) / 2, (1 + share) / 2))
+    told = [one for one in drawn if not np.isnan(one)]  # a draw without a single case has no figure
+    low, high = np.quantile(told, ((1 - share) / 2, (1 + share) / 2)) if told else (np.nan, np.nan)
     return float(value), float(low), float(high)

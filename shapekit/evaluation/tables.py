@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.evaluation.statistics import auc, bootstrap, macro_f1
+from shapekit.pipeline import SCORED
 
 CONTEXTS = ("intact", "one_damaged", "both_damaged", "one_side")
-SCORED = ("ok", "uncertain")
 Row = dict[str, object]
 Figures = dict[str, object]
 

@@ -44,6 +44,11 @@ def gradient_penalty(critic: Critic, context: Tensor, real: Tensor, made: Tensor
 
     Parameters
     ----------
+    critic : Critic
+    context, real, made : Tensor
+        Soft occupancies: (B, 4, 40, 32, 32) and twice (B, 1, 40, 32, 32).
+    level, present : Tensor
+        As ``Critic.forward`` takes them.
     share : (B,) float
         Where between the two each sample is taken, 0-1.
     """

@@ -40,6 +40,8 @@ class LinearModel:
         Orthonormal.
     level_means : (19, k) float64
         Mean coefficients of healthy bodies at each thoracic and lumbar level.
+    seat_means : (5, k) float64
+        What the four slots' and the target's coefficients are beyond their level's mean, on average.
     covariance : (5 k, 5 k) float64
         Of the four slots' and the target's coefficients.
     ridge : float
@@ -49,6 +51,7 @@ class LinearModel:
     mean: Array
     modes: Array
     level_means: Float
+    seat_means: Float
     covariance: Float
     ridge: float
 
@@ -107,9 +110,12 @@ class LinearModel:
             there[:, slot] = index >= 0
             parts[there[:, slot], slot] = around[index[there[:, slot]]] - level_means[place[there[:, slot]]]
         parts[:, 4] = target - level_means[levels]
+        counts = np.maximum(there.sum(axis=0), 1)
+        seat_means = parts.sum(axis=0) / counts[:, None]
+        parts = np.where(there[:, :, None], parts - seat_means, 0.0)
         pairs = np.maximum(np.einsum("ni,nj->ij", there.astype(float), there.astype(float)), 1.0)
         sums = parts.reshape(len(target), -1).T @ parts.reshape(len(target), -1)
-        return cls(mean, modes, level_means, sums / np.kron(pairs, np.ones((count, count))), ridge)
+        return cls(mean, modes, level_means, seat_means, sums / np.kron(pairs, np.ones((count, count))), ridge)
 
     def half(self, fields: Array, places: Sequence[int | None], target: int) -> Array:
         """Predict on the half-resolution patch.
@@ -129,10 +135,14 @@ class LinearModel:
         k = len(self.modes)
         seated = {slot: place for slot, place in enumerate(places) if place is not None}
         seen = list(seated)
-        coefficients = (_clipped(fields[seen]) - self.mean) @ self.modes.T - self.level_means[list(seated.values())]
+        coefficients = (_clipped(fields[seen]) - self.mean) @ self.modes.T - self.level_means[list(seated.values())] - self.seat_means[seen]
         rows = np.concatenate([np.arange(slot * k, (slot + 1) * k) for slot in seen])
         inner = self.covariance[np.ix_(rows, rows)] + self.ridge * np.eye(len(rows))
-        found = self.level_means[target] + self.covariance[4 * k :, rows] @ np.linalg.solve(inner, coefficients.reshape(-1).astype(np.float64))
+        found = (
+            self.level_means[target]
+            + self.seat_means[4]
+            + self.covariance[4 * k :, rows] @ np.linalg.solve(inner, coefficients.reshape(-1).astype(np.float64))
+        )
         return np.asarray((self.mean + found.astype(np.float32) @ self.modes).reshape(COARSE_SHAPE))
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
@@ -141,6 +151,7 @@ class LinearModel:
             "mean": self.mean,
             "modes": self.modes.astype(np.float16),
             "level_means": self.level_means.astype(np.float32),
+            "seat_means": self.seat_means.astype(np.float32),
             "covariance": self.covariance.astype(np.float32),
         }
 
@@ -148,8 +159,8 @@ class LinearModel:
     def from_tensors(cls, arrays: Mapping[str, NDArray[np.generic]], ridge: float) -> LinearModel:
         """Undo ``tensors``."""
         mean, modes = (np.asarray(arrays[name], dtype=np.float32) for name in ("mean", "modes"))
-        level_means, covariance = (np.asarray(arrays[name], dtype=np.float64) for name in ("level_means", "covariance"))
-        return cls(mean, modes, level_means, covariance, ridge)
+        level_means, seat_means, covariance = (np.asarray(arrays[name], dtype=np.float64) for name in ("level_means", "seat_means", "covariance"))
+        return cls(mean, modes, level_means, seat_means, covariance, ridge)
 
 
 class Linear:

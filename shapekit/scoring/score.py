@@ -105,7 +105,13 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
 
 
 def centre_mm(values: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float64]:
-    """Centre of a shape's volume from its patch's middle, in the patch's axes, mm."""
+    """Centre of a shape's volume from its patch's middle, in the patch's axes, mm.
+
+    Raises
+    ------
+    InputError
+        If the shape is empty.
+    """
     inside = np.argwhere(values < 0)
     if not len(inside):
         raise InputError("the expected body is empty on its patch.")

@@ -42,7 +42,7 @@ class TrainingConfig:
     critic_width: int = 16
     batch: int = 8
     coarse_steps: int = 4000
-    refine_steps: int = 2200
+    refine_steps: int = 1400
     rate: float = 1.5e-3
     critic_weight: float = 0.01
     averaging: float = 0.998

@@ -133,7 +133,7 @@ def test_a_bad_mask_is_refused_in_one_sentence(make, crushed_mask, tmp_path, cap
         (["-d", "gpu:"], "gpu:N"),
         (["-d", "gpu:7"], "GPU"),
         (["--nosuch"], "--nosuch"),
-        (["--weights", "w.safetensors"], "--weights"),
+        (["--weights", "w.safetensors"], "w.safetensors is not there"),
         (["--segment", "iterative"], "--segment"),
         (["--meshes", "glb,fbx"], "'fbx', but each must be one of: glb, stl, 3mf, ply, obj, vtp"),
         (["--body-mask", "nosuch.nii.gz"], "nosuch.nii.gz"),

@@ -46,7 +46,7 @@ def test_the_files_and_columns_are_the_promised_ones(saved):
     assert set(table.status) == {"ok"}
     assert set(table.case) == {"lumbar"}
     assert table.score.idxmax() == 1
-    assert table.neighbours_used[1] == "L2 L4"
+    assert table.neighbours_used[1] == "L2 L4 L5"
 
 
 def test_the_expected_bodies_lie_on_the_inputs_grid_under_its_labels(saved, crushed_mask):
@@ -69,7 +69,7 @@ def test_the_json_says_the_same_with_frames_and_how_the_file_was_understood(save
         axes = np.array(row["expected_frame"]["axes"])
         assert axes.T @ axes == pytest.approx(np.eye(3), abs=1e-9)
         assert row["score_lo"] is None
-    assert record["options"] == {"bodies": "auto", "predictor": "neighbours", "preset": "botros2022", "scheme": "verse"}
+    assert record["options"] == {"bodies": "auto", "predictor": "generative", "preset": "botros2022", "scheme": "verse"}
     assert any("verse" in note for note in record["notes"])
 
 

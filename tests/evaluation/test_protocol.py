@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from shapekit.core.checks import InputError
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_spread, judge_phantom, summary, text_of
+from shapekit.evaluation.protocol import Residual
+from shapekit.scoring.interval import KINDS
+
+SEED = 4321
+
+
+@pytest.fixture(scope="module")
+def judged():
+    return judge_phantom(0, [Spec("mean", "neighbours"), Spec("linear", "linear", repair=False)], seed=SEED, residuals=True)
+
+
+def test_every_vertebra_has_a_row_for_every_predictor(judged):
+    by_name = {name: [row for row in judged.rows if row["predictor"] == name] for name in ("mean", "linear")}
+    assert [row["level"] for row in by_name["mean"]] == [row["level"] for row in by_name["linear"]]
+    scored = [row for row in judged.rows if row["status"] == "ok"]
+    assert len(scored) >= 6
+    for row in scored:
+        assert 0 < row["surface_mm"] < 4
+        assert 0.6 < row["dice"] <= 1
+        assert row["turn_deg"] < 15
+        assert 0 <= row["twin_score"] <= 100
+        assert row["context"] in ("intact", "one_damaged", "both_damaged", "one_side")
+    truth = {row["level"]: row["twin_score"] for row in by_name["mean"] if "twin_score" in row}
+    assert all(row["twin_score"] == truth[row["level"]] for row in by_name["linear"] if "twin_score" in row)
+
+
+def test_residuals_are_the_way_from_the_expected_to_the_true_shape(judged):
+    one = judged.residuals[0]
+    true = one.expected.astype(np.float32) + one.off
+    inside, should = (true < 0).sum(), (one.expected < 0).sum()
+    assert 0.5 < inside / should < 2.0
+    near = np.abs(one.expected.astype(np.float32)) < 1.5
+    assert 0.05 < np.abs(one.off.astype(np.float32))[near].mean() < 3.0
+
+
+def test_workers_do_not_matter():
+    specs = [Spec("mean", "neighbours")]
+    one, two = (evaluate_phantoms(2, specs, seed=SEED, workers=workers) for workers in (1, 2))
+    assert repr([patient.rows for patient in one]) == repr([patient.rows for patient in two])
+
+
+def residuals(count, sd):
+    """Boxes whose true height departs from the expected one by a known spread; scores of the twins follow from it."""
+    generator = np.random.default_rng(0)
+    z = np.abs(np.arange(32) * 2.0 - 31)[None, None].repeat(40, 0).repeat(32, 1)
+    x = np.abs(np.arange(40) * 2.0 - 39)[:, None, None]
+    y = np.abs(np.arange(32) * 2.0 - 31)[None, :, None]
+    found = []
+    for _ in range(count):
+        off = generator.normal(0, sd)
+        expected = np.maximum(np.maximum(x - 22, y - 16), z - 12.5)
+        actual = np.maximum(np.maximum(x - 22, y - 16), z - 10.5)
+        points = 0.1745 * 100 / 1.5
+        row = {"l_lr_mm": 44.0, "l_ap_mm": 32.0, "weighted_surplus_mm3": 4.0 * 0.1745 * 44 * 32, "score": 4.0 * points}
+        shapes = [np.asarray(part, np.float16) for part in (np.full(expected.shape, -off), expected, actual)]
+        found.append(Residual("p", 0, *shapes, row, (4.0 + 2 * off) * points))
+    return Judged([], found)
+
+
+def test_a_spread_fitted_to_known_errors_holds_nine_in_ten():
+    spread = fit_spread([residuals(80, 0.5)], "p")
+    assert spread.modes.shape[1:] == (40, 32, 32)
+    assert spread.scale.shape == (len(KINDS),)
+    assert 0.7 < spread.scale[0] < 1.4  # the errors are Gaussian: hardly anything is left to widen
+
+
+def test_too_few_vertebrae_for_a_spread_are_told():
+    with pytest.raises(InputError, match="3 scored vertebrae were found, but a spread needs at least 30"):
+        fit_spread([residuals(3, 0.5)], "p")
+
+
+def test_a_table_has_a_column_for_every_predictor(judged):
+    table = text_of(summary(judged.rows, draws=20))
+    assert table.startswith("| | mean | linear |")
+    assert len({line.count("|") for line in table.splitlines()}) == 1

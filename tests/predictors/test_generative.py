@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+
+from shapekit.core.conventions import PATCH_SHAPE
+from shapekit.core.frame import Frame
+from shapekit.core.levels import Level
+from shapekit.core.values import Body, Sdf
+from shapekit.phantom import body_patch, draw_patient
+from shapekit.pipeline import Found, expect
+from shapekit.predictors import PREDICTORS, Context, contexts_along, make_predictor, repaired_contexts
+from shapekit.spine.patches import patch_grid
+
+NAMES = [name for name in PREDICTORS if name != "neighbours"]
+
+
+@pytest.fixture(scope="module")
+def spine():
+    """Levels and healthy bodies on their own patches."""
+    patient = draw_patient(11, levels=["T11", "T12", "L1", "L2", "L3"], fractures="none")
+    return patient.levels, [body_patch(vertebra, vertebra.frame("healthy"), limit_mm=2.0) for vertebra in patient]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def predictor(request):
+    return make_predictor(request.param)
+
+
+def test_a_prediction_is_a_distance_near_the_true_body(predictor, spine):
+    levels, shapes = spine
+    (made,) = predictor.predict(contexts_along(levels, shapes)[2:3])
+    assert made.shape == PATCH_SHAPE
+    assert made.dtype == np.float32
+    near = np.abs(shapes[2].values) < 1.0
+    assert np.abs(made - shapes[2].values)[near].mean() < 1.0
+    inside = (made < 0).sum() / (shapes[2].values < 0).sum()
+    assert 0.8 < inside < 1.2  # one body: its own size is not in its neighbours
+
+
+def test_every_target_is_predicted_alone_as_in_company(predictor, spine):
+    levels, shapes = spine
+    contexts = contexts_along(levels, shapes)
+    together = predictor.predict(contexts)
+    for context, made in zip(contexts, together, strict=True):
+        (alone,) = predictor.predict([context])
+        np.testing.assert_allclose(alone, made, atol=1e-4)
+    assert predictor.predict([]) == []
+
+
+def test_threads_do_not_matter(predictor, spine):
+    levels, shapes = spine
+    contexts = contexts_along(levels, shapes)[1:3]
+    threads = torch.get_num_threads()
+    made = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            made.append(predictor.predict(contexts))
+    finally:
+        torch.set_num_threads(threads)
+    for one, other in zip(*made, strict=True):
+        assert np.abs(one - other).max() < 1e-4
+
+
+def test_any_neighbour_will_do(predictor, spine):
+    _, shapes = spine
+    for slot in range(4):
+        seats = [None] * 4
+        seats[slot] = shapes[1]
+        context = Context(Level.L1, tuple(Level.T12 if shape else None for shape in seats), tuple(seats))
+        (made,) = predictor.predict([context])
+        assert np.isfinite(made).all()
+        assert 0.6 < (made < 0).sum() / (shapes[2].values < 0).sum() < 1.6
+        assert predictor.uses(context) == (Level.T12,)
+
+
+def test_a_crushed_neighbour_spoils_the_mean_more_than_what_has_seen_such(predictor):
+    patient = draw_patient(12, levels=["T11", "T12", "L1", "L2", "L3"], fractures={"T12": ("crush", 0.45)})
+    shapes = [body_patch(vertebra, vertebra.frame(), limit_mm=2.0) for vertebra in patient]
+    true = body_patch(patient["L1"], patient["L1"].frame("healthy"), which="healthy", limit_mm=2.0).values
+    context = contexts_along(patient.levels, shapes)[2]
+    near = np.abs(true) < 1.0
+
+    def error(of):
+        return float(np.abs(of.predict([context])[0] - true)[near].mean())
+
+    assert error(predictor) < 0.8 * error(make_predictor("neighbours"))
+
+
+def test_a_repaired_neighbour_is_shown_as_it_should_look(spine):
+    levels, shapes = spine
+    contexts = contexts_along(levels, shapes)
+    mended = repaired_contexts(contexts, shapes, {1: shapes[4]})
+    assert mended[2].shapes[1] is shapes[4]
+    assert mended[2].levels == contexts[2].levels
+    assert mended[1].shapes == contexts[1].shapes  # its own neighbours stay
+    hidden = repaired_contexts(contexts, [shapes[0], None, *shapes[2:]], {1: shapes[4]})
+    assert hidden[2].levels == (None, Level.T11, Level.L2, Level.L3)  # one that is no context stays none
+
+
+class Copy:
+    """Expects the upper direct neighbour; of the first body the lower one."""
+
+    name, identity, spread, repairs = "copy", "", None, True
+
+    def predict(self, contexts):
+        return [(context.shapes[1] or context.shapes[2]).values for context in contexts]
+
+    def uses(self, context):
+        return tuple(level for level in context.levels if level)
+
+
+def test_what_rests_on_a_broken_neighbour_is_predicted_again(spine):
+    levels, shapes = spine
+    squeezed = shapes[0].values + 6.0 * (np.arange(64) > 36)[None, None].astype(np.float32)
+    bodies, frames = [], []
+    for n, level in enumerate(levels):
+        frame = Frame(np.array([0.0, 0.0, -40.0 * n]), np.eye(3), 1.0)
+        frames.append(frame)
+        bodies.append(Body(level, n + 1, Sdf(squeezed if n == 1 else shapes[0].values, patch_grid(frame)), frame.origin, 3e4))
+    found = Found(None, bodies, frames, [body.sdf for body in bodies], {}, ())
+    kept, mended = expect(found, Copy(), repair=False), expect(found, Copy())
+    assert kept[1].measures.score > 20.2
+    assert kept[2].measures.score < 5  # expected as small as its broken neighbour
+    assert [one.measures.neighbours_repaired for one in mended] == ["T12", "", "T12", "T12", ""]
+    assert mended[2].expected.repaired == (Level.T12,)
+    assert mended[2].measures.expected_mm3 > 1.03 * kept[2].measures.expected_mm3
+    assert repr(mended[4].measures) == repr(kept[4].measures)
