@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, OutputError, UsageError, check_choice
 from shapekit.core.grid import Grid
+from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap, Measures, MeshSet
 from shapekit.export import PALETTES, check_formats, deficit_volume, expected_labels, show, solids_of, write_meshes
 from shapekit.io.nifti import write_distances, write_label_map
@@ -162,6 +163,31 @@ class SpineScore(Sequence[VertebraScore]):
                 f"{target.name} cannot be written in {Path(folder).name or folder} ({error.strerror or error}); choose a folder that you may write."
             ) from error
         return target
+
+    def save_segmentation(self, path: str | Path, images: str | Path) -> None:
+        """Write the expected bodies as a DICOM segmentation that viewers lay over the images it belongs to.
+
+        It carries the images' patient and study, as DICOM asks; see :func:`shapekit.io.dicomseg.write_segmentation`.
+
+        Parameters
+        ----------
+        path : path ending in ``.dcm``
+        images : path
+            Folder of the DICOM series that the mask was made of, and nothing else.
+
+        Raises
+        ------
+        InputError
+            If the images do not lie on the mask's grid, or no body was predicted.
+        OutputError
+            If the file cannot be written.
+        MissingPackageError
+            If highdicom is not installed.
+        """
+        from shapekit.io.dicomseg import write_segmentation
+
+        levels = {vertebra.measures.label: Level(vertebra.measures.level) for vertebra in self.vertebrae}
+        write_segmentation(path, self.expected_labels(), self.grid, levels, images, description="shapekit expected bodies")
 
     def show(self) -> InlineReport:
         """Return the report; in a notebook, as the last value of a cell, it is shown in place."""

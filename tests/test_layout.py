@@ -19,7 +19,6 @@ TESTED_THROUGH = {
     "cli/phantom.py": "datasets/test_phantom.py",
     "cli/schemes.py": "cli/test_app.py",
     "cli/score.py": "cli/test_score_command.py",
-    "datasets/case.py": "datasets/test_phantom.py",
     "export/gltf.py": "export/test_formats.py",
     "export/plain.py": "export/test_formats.py",
     "io/anatomy.py": "io/test_schemes.py",

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, UsageError
-from shapekit.core.grid import Grid
 from shapekit.core.labels import summarise_labels
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap, MeshSet
 from shapekit.io.meshfiles import read_mesh
 from shapekit.io.nifti import image_of, label_names, read_label_names
-from shapekit.io.paths import VOLUME_SUFFIXES, is_folder, shown, stem, suffix_of
+from shapekit.io.paths import DICOM_SUFFIX, VOLUME_SUFFIXES, is_folder, shown, stem, suffix_of
 from shapekit.io.scheme_tables import SCHEMES, SUBREGION_BODY, SUBREGIONS
 from shapekit.io.schemes import apply_scheme, detect, level_of_name
-from shapekit.io.volumes import as_labels, read_volume
+from shapekit.io.volumes import as_labels, on_grid, read_volume
 
 _CLASS_PREFIX = "vertebrae_"
 FOLDER_SCHEME = "totalsegmentator-folder"
@@ -35,7 +32,7 @@ def load(
     Parameters
     ----------
     source : path, mapping of level to path, or nibabel.spatialimages.SpatialImage
-        A mask (NIfTI, MetaImage, NRRD); a TotalSegmentator folder (``vertebrae_L1.nii.gz`` ...), or one that holds exactly one mask;
+        A mask (NIfTI, MetaImage, NRRD, DICOM segmentation); a TotalSegmentator folder (``vertebrae_L1.nii.gz`` ...), or one that holds one mask;
         or closed meshes in mm by level, ``{"L1": "l1.ply"}``.
     scheme : str
         ``"auto"`` finds the label scheme with evidence or refuses; else a name of ``schemes.SCHEMES``.
@@ -56,6 +53,8 @@ def load(
         One sentence on what is wrong with which file and what to do; ``SchemeError`` where the levels are in doubt.
     UsageError
         For a source, level or scheme that does not exist.
+    MissingPackageError
+        For a DICOM segmentation where highdicom is not installed.
 
     Examples
     --------
@@ -91,6 +90,11 @@ def _level_of_key(key: object) -> Level:
 
 
 def _load_path(path: Path, scheme: str) -> LabelMap:
+    if suffix_of(path) == DICOM_SUFFIX and not is_folder(path):
+        from shapekit.io.dicomseg import read_segmentation
+
+        image, names = read_segmentation(path)
+        return _label_map(image, shown(path), stem(path), scheme, names)
     if not is_folder(path):
         return _label_map(read_volume(path), shown(path), stem(path), scheme, read_label_names(path))
     try:
@@ -156,7 +160,7 @@ def _load_classes(folder: Path, classes: Mapping[Level, Path], files: list[Path]
 def _with_body_mask(labels: LabelMap, path: Path) -> LabelMap:
     name = shown(path)
     image = read_volume(path)
-    array = _on_grid(as_labels(image, name), image.grid, labels.grid)
+    array = on_grid(as_labels(image, name), image.grid, labels.grid)
     if array is None:
         raise InputError(f"{name} lies on another grid than {labels.name}; resample the body mask to the mask's grid with nearest neighbours.")
     found = {int(value) for value in np.unique(array)} - {0}
@@ -168,20 +172,3 @@ def _with_body_mask(labels: LabelMap, path: Path) -> LabelMap:
     if not np.isin(labels.array[body], list(labels.levels)).any():
         raise InputError(f"{name} marks no voxel of a vertebra in {labels.name}; give the body mask that belongs to this mask.")
     return replace(labels, body_mask=body, body_source=source, notes=(*labels.notes, f"bodies from {name} ({source})"))
-
-
-def _on_grid(array: NDArray[np.unsignedinteger], grid: Grid, target: Grid) -> NDArray[np.unsignedinteger] | None:
-    """Permute and flip an array's axes so that it lies on ``target``; None where that cannot be."""
-    turned = np.linalg.inv(target.affine[:3, :3]) @ grid.affine[:3, :3]
-    order = [int(np.argmax(np.abs(turned[axis]))) for axis in range(3)]
-    if sorted(order) != [0, 1, 2]:
-        return None
-    affine = grid.affine.copy()
-    for axis, source in itertools.product(range(3), range(3)):
-        if order[axis] == source and turned[axis, source] < 0:
-            affine[:3, 3] += affine[:3, source] * (grid.shape[source] - 1)
-            affine[:3, source] *= -1
-            array = np.flip(array, source)
-    affine[:, :3] = affine[:, order]
-    array = array.transpose(order)
-    return array if Grid((array.shape[0], array.shape[1], array.shape[2]), affine).is_close(target) else None

@@ -9,6 +9,7 @@ from shapekit.core.checks import InputError
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 MESH_SUFFIXES = (".ply", ".stl", ".obj")
+DICOM_SUFFIX = ".dcm"
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
 
@@ -27,7 +28,7 @@ def shown(path: str | Path) -> str:
 def suffix_of(path: str | Path) -> str:
     """Return the suffix shapekit reads a file by, in small letters: one of its own, or the last one the name has."""
     name = Path(path).name.lower()
-    for suffix in (*VOLUME_SUFFIXES, *MESH_SUFFIXES):
+    for suffix in (*VOLUME_SUFFIXES, *MESH_SUFFIXES, DICOM_SUFFIX):
         if name.endswith(suffix):
             return suffix
     return Path(name).suffix
@@ -53,7 +54,7 @@ def stem(path: str | Path) -> str:
     path = Path(path)
     name = path.name or path.resolve().name
     suffix = suffix_of(name)
-    if suffix in (*VOLUME_SUFFIXES, *MESH_SUFFIXES):
+    if suffix in (*VOLUME_SUFFIXES, *MESH_SUFFIXES, DICOM_SUFFIX):
         name = name[: len(name) - len(suffix)]
     return folder_name(name)
 

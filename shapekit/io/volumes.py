@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
+from shapekit.core.grid import Grid
 from shapekit.core.values import Image
 from shapekit.io.nifti import read_nifti, write_label_map
-from shapekit.io.paths import MESH_SUFFIXES, VOLUME_SUFFIXES, require_file, shown, stem, suffix_of
+from shapekit.io.paths import DICOM_SUFFIX, MESH_SUFFIXES, VOLUME_SUFFIXES, require_file, shown, stem, suffix_of
 
-__all__ = ["as_labels", "read_volume", "stem", "write_label_map"]
+__all__ = ["as_labels", "on_grid", "read_volume", "stem", "write_label_map"]
 
 MAX_LABEL = 65535
 MAX_DISTINCT = 512
@@ -26,7 +28,7 @@ def read_volume(path: str | Path) -> Image:
 
     Parameters
     ----------
-    path : path to a ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr`` file
+    path : path to a ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr`` file, or to a DICOM segmentation (``.dcm``)
 
     Returns
     -------
@@ -37,6 +39,8 @@ def read_volume(path: str | Path) -> Image:
     ------
     InputError
         One sentence: what was found in which file, and what to do. Nothing is allocated for a header that promises more than its file holds.
+    MissingPackageError
+        If it is a DICOM segmentation and highdicom is not installed.
     """
     suffix = suffix_of(path)
     require_file(path)
@@ -46,6 +50,10 @@ def read_volume(path: str | Path) -> Image:
         from shapekit.io.itkfiles import read_itk
 
         return read_itk(path)
+    if suffix == DICOM_SUFFIX:
+        from shapekit.io.dicomseg import read_segmentation
+
+        return read_segmentation(path)[0]
     if suffix in MESH_SUFFIXES:
         raise InputError(f"{shown(path)} is a mesh, not a mask; give meshes as a mapping from level to file.")
     raise InputError(f"{shown(path)} has a suffix that shapekit does not read; give one of {', '.join(VOLUME_SUFFIXES)}.")
@@ -118,3 +126,35 @@ def _distinct(array: NDArray[Any], high: int) -> int:
     for slab in np.moveaxis(array, int(np.argmax(np.abs(array.strides))), 0):  # an index array for all of it would be eight times its size
         seen[slab] = True
     return int(seen.sum())
+
+
+def on_grid(array: NDArray[np.unsignedinteger], grid: Grid, target: Grid, *, tolerance_mm: float = 1e-3) -> NDArray[np.unsignedinteger] | None:
+    """Permute and flip an array's axes so that it lies on another grid.
+
+    Parameters
+    ----------
+    array : (i, j, k) unsigned integer
+    grid : Grid
+        The array's own.
+    target : Grid
+    tolerance_mm : float
+        How far corners may lie from each other.
+
+    Returns
+    -------
+    (i, j, k) unsigned integer or None
+        A view; None where the grids differ in more than their axes' order and direction.
+    """
+    turned = np.linalg.inv(target.affine[:3, :3]) @ grid.affine[:3, :3]
+    order = [int(np.argmax(np.abs(turned[axis]))) for axis in range(3)]
+    if sorted(order) != [0, 1, 2]:
+        return None
+    affine = grid.affine.copy()
+    for axis, source in itertools.product(range(3), range(3)):
+        if order[axis] == source and turned[axis, source] < 0:
+            affine[:3, 3] += affine[:3, source] * (grid.shape[source] - 1)
+            affine[:3, source] *= -1
+            array = np.flip(array, source)
+    affine[:, :3] = affine[:, order]
+    array = array.transpose(order)
+    return array if Grid((array.shape[0], array.shape[1], array.shape[2]), affine).is_close(target, tolerance_mm) else None
