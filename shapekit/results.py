@@ -319,7 +319,7 @@ def score(
     >>> for label, middle in ((23, 88), (22, 55), (21, 22)):
     ...     array[(abs(i - 25) / 20) ** 3 + (abs(j - 22) / 15) ** 3 + (abs(k - middle) / 12) ** 4 < 1] = 44 - label
     >>> spine = LabelMap(array, Grid(array.shape, np.eye(4)), {21: sk.Level.L2, 22: sk.Level.L3, 23: sk.Level.L4})
-    >>> sk.score(spine)["L3"].score < 1
+    >>> sk.score(spine, predictor="neighbours")["L3"].score < 1
     True
     """
     where = torch_device(device)

@@ -4,7 +4,7 @@ from shapekit.training.config import TrainingConfig, read_config
 from shapekit.training.linear import fit_linear
 from shapekit.training.loop import train_networks
 from shapekit.training.package import write_predictor
-from shapekit.training.samples import Samples, draw_samples, read_samples, samples_of_phantom, samples_of_spine
+from shapekit.training.samples import Samples, draw_samples, read_samples, samples_of_dataset, samples_of_phantom, samples_of_spine
 
 __all__ = [
     "Samples",
@@ -13,6 +13,7 @@ __all__ = [
     "fit_linear",
     "read_config",
     "read_samples",
+    "samples_of_dataset",
     "samples_of_phantom",
     "samples_of_spine",
     "train_networks",

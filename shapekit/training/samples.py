@@ -20,6 +20,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap
+from shapekit.datasets import load_each, open_dataset
 from shapekit.phantom import acquire, body_patch, draw_patient, patient_generator, scan_grid
 from shapekit.phantom.fracture import KINDS, MAX_LOSS
 from shapekit.phantom.patient import Patient
@@ -153,6 +154,45 @@ def samples_of_spine(spine: LabelMap, grades: dict[Level, int], *, subject: str,
         See ``shapekit.score``.
     """
     return _samples(subject, spine, None, {level: 0.0 if grade == 0 else np.nan for level, grade in grades.items()}, bodies=bodies)
+
+
+def samples_of_dataset(folder: str | Path, *, kind: str = "auto", progress: Callable[[int], None] | None = None) -> tuple[list[Samples], list[str]]:
+    """Cut the bodies out of every mask of a data set but those it publishes for testing.
+
+    Parameters
+    ----------
+    folder : path
+        Anything ``shapekit.datasets.open_dataset`` reads; only bodies that it grades as 0 become targets.
+    kind : str
+        See ``open_dataset``.
+    progress : callable, optional
+        Told how many cases are done.
+
+    Returns
+    -------
+    samples : list of Samples
+    notes : list of str
+        What was left out, and why.
+
+    Raises
+    ------
+    UsageError, InputError
+        If the folder is no data set, or none of its cases has a grade of 0.
+    """
+    cases = [case for case in open_dataset(folder, kind=kind) if case.split != "test"]
+    found, notes = [], []
+    for n, (case, spine, reason) in enumerate(load_each(cases)):
+        try:
+            if spine is None:
+                raise InputError(reason)
+            found.append(samples_of_spine(spine, dict(case.grades), subject=case.subject))
+        except InputError as error:
+            notes.append(str(error))
+        if progress is not None:
+            progress(n + 1)
+    if not any(one.is_target.any() for one in found):
+        raise InputError(f"{Path(folder).name} has no vertebra with a grade of 0 to learn from; add a table of grades (case, level, grade).")
+    return found, notes
 
 
 def _samples(

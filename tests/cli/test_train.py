@@ -43,3 +43,23 @@ def test_what_cannot_be_trained_is_told_in_one_line(tmp_path, capsys, arguments,
     told = capsys.readouterr().err
     assert said in told
     assert told.count("\n") == 1
+
+
+def test_a_users_own_masks_with_grades_train_a_model(folder, tmp_path, capsys):
+    assert main(["phantom", "-o", str(tmp_path / "cohort"), "-n", "2", "--seed", "5", "-q"]) == 0
+    (tmp_path / "cohort" / "dataset_description.json").unlink()  # now they are just masks
+    masks = sorted((tmp_path / "cohort" / "derivatives").rglob("*_msk.nii.gz"))
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for mask in masks:
+        mask.rename(plain / mask.name)
+    lines = [
+        f"{mask.name.removesuffix('.nii.gz')},{level},{int(level == 'L1')}" for mask in masks for level in ("T10", "T11", "T12", "L1", "L2", "L3")
+    ]
+    (plain / "grades.csv").write_text("\n".join(["case,level,grade", *lines]) + "\n")
+    assert main(["train", "-o", str(tmp_path / "run"), "--predictor", "linear", "--data", str(plain), "--calibration", "0", "-q"]) == 0
+    _, card, _ = read_weights(tmp_path / "run" / "linear.safetensors", "linear")
+    assert card["cohort"] == "plain, vertebrae of grade 0"
+    (plain / "grades.csv").write_text("case,level,grade\n" + lines[3] + "\n")  # only a fractured one is graded
+    assert main(["train", "-o", str(tmp_path / "none"), "--predictor", "linear", "--data", str(plain), "--calibration", "0", "-q"]) == 2
+    assert "plain has no vertebra with a grade of 0" in capsys.readouterr().err
