@@ -80,6 +80,25 @@ class Grid:
         affine[:3, 3] = self.to_world(start)
         return Grid(shape, affine)
 
+    def upright(self) -> tuple[tuple[int, int, int], tuple[slice, slice, slice], Grid]:
+        """Say how to lay the axes along the patient's right, anterior and superior, as nearly as turning them about lets them.
+
+        Returns
+        -------
+        order : 3 times int
+            ``array.transpose(order)[steps]`` is the array on the returned grid, whichever way it was stored.
+        steps : 3 times slice
+        grid : Grid
+        """
+        from nibabel.orientations import inv_ornt_aff, io_orientation
+
+        turned = io_orientation(self.affine)
+        first, second, third = (int(axis) for axis in np.argsort(turned[:, 0]))
+        order = (first, second, third)
+        steps = [slice(None, None, -1) if turned[axis, 1] < 0 else slice(None) for axis in order]
+        shape = (self.shape[first], self.shape[second], self.shape[third])
+        return order, (steps[0], steps[1], steps[2]), Grid(shape, self.affine @ inv_ornt_aff(turned, self.shape))
+
     def points(self) -> Float:
         """Patient-space centres of all voxels, (*shape, 3) mm."""
         i, j, k = (np.arange(side, dtype=np.float64)[:, None] * self.affine[:3, axis] for axis, side in enumerate(self.shape))

@@ -136,7 +136,13 @@ def _isolate(spine: LabelMap, value: int, level: Level, summary: LabelSummary) -
         given = np.pad(given, pad)
     mask = np.pad(mask, pad)
     grid = spine.grid.crop(low, (mask.shape[0], mask.shape[1], mask.shape[2]))
-    inside = tuple(slice(before, side - after) for (before, after), side in zip(pad, mask.shape, strict=True))
+    seen = np.zeros(mask.shape, dtype=bool)
+    seen[tuple(slice(before, side - after) for (before, after), side in zip(pad, mask.shape, strict=True))] = True
+    # upright, so that marching cubes cut the same triangles however the file stores its voxels
+    order, steps, grid = grid.upright()
+    mask, seen = (np.ascontiguousarray(part.transpose(order)[steps]) for part in (mask, seen))
+    given = None if given is None else np.ascontiguousarray(given.transpose(order)[steps])
+    inside = ndimage.find_objects(seen.astype(np.uint8))[0]
     notes = (f"{dropped * grid.voxel_mm3:.0f} mm³ in loose pieces left out",) if dropped else ()
     return _Vertebra(level, value, mask, given, grid, (inside[0], inside[1], inside[2]), _density_peak(mask, grid), notes)
 

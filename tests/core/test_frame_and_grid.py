@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,3 +120,20 @@ def test_sampling_follows_a_linear_field_inside_and_says_how_far_outside():
     values, beyond = grid.sample(field, grid.to_world([[10.0, 3.0, 2.0]]))
     assert beyond == pytest.approx([2 * 0.7], abs=1e-4)
     assert values == pytest.approx([field[8, 3, 2]], abs=1e-4)
+
+
+@pytest.mark.parametrize("way", list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3))))
+def test_an_upright_array_is_the_same_however_it_was_stored(way):
+    turn = Rotation.from_rotvec([0.2, -0.3, 0.1]).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * [0.8, 1.0, 2.5], (5, -40, 300)
+    grid, array = Grid((4, 5, 6), affine), np.arange(120).reshape(4, 5, 6)
+    axes, signs = way
+    stored = array.transpose(axes)[tuple(slice(None, None, sign) for sign in signs)]
+    other = grid.affine.copy()
+    other[:3, :3] = grid.affine[:3, list(axes)] * signs
+    corner = [0 if sign > 0 else grid.shape[axis] - 1 for axis, sign in zip(axes, signs, strict=True)]
+    other[:3, 3] = grid.to_world([corner[axes.index(axis)] for axis in range(3)])
+    order, steps, upright = Grid(stored.shape, other).upright()
+    assert np.array_equal(stored.transpose(order)[steps], array)
+    assert upright.is_close(grid, 1e-9)
