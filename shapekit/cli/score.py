@@ -137,7 +137,7 @@ def show(result: SpineScore, *, title: str = "", extra: tuple[str, dict[str, str
 
     table = Table("level", "score", "90 %", "height loss", "grade", title=Text(title or result.name), title_justify="left")
     if extra:
-        table.add_column(extra[0])
+        table.add_column(extra[0], no_wrap=True)
     table.add_column("status")
     for vertebra in result:
         row = vertebra.measures

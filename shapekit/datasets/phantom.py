@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import secrets
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from threadpoolctl import threadpool_limits
 
 from shapekit.core.checks import InputError, OutputError, check_choice
 from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap
 from shapekit.datasets.case import Case
+from shapekit.datasets.workers import in_processes
 from shapekit.io.nifti import write_ct, write_label_map
 from shapekit.io.schemes import SCHEMES
 from shapekit.phantom.acquisition import Scan, acquire, scan_grid
@@ -85,8 +85,6 @@ def write_cohort(
     OutputError
         If the folder cannot be written.
     """
-    from joblib import Parallel, delayed
-
     check_choice("labels", labels, LABELLINGS)
     check_choice("acquisition", acquisition, ACQUISITIONS)
     if count < 1 or workers < 1 or seed < 0:
@@ -94,15 +92,12 @@ def write_cohort(
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        jobs = (delayed(_write_patient)(root, index, seed, labels, acquisition, ct) for index in range(count))
         people = []
-        with warnings.catch_warnings():
-            # joblib replaces a worker whose memory has grown, and says so; nothing is lost
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-            for person in Parallel(n_jobs=workers, return_as="generator")(jobs):
-                people.append(person)
-                if progress is not None:
-                    progress(len(people))
+        write = partial(_write_patient, root, seed=seed, labels=labels, acquisition=acquisition, ct=ct)
+        for person in in_processes(write, range(count), workers=workers):
+            people.append(person)
+            if progress is not None:
+                progress(len(people))
         description: dict[str, object] = {
             "Name": "shapekit phantom cohort",
             "BIDSVersion": "1.10.0",
@@ -173,13 +168,8 @@ def _field_of_view(patient: Patient, generator: np.random.Generator) -> tuple[st
     return str(patient.levels[first]), str(patient.levels[last])
 
 
-def _write_patient(root: Path, index: int, seed: int, labels: str, acquisition: str, ct: bool) -> dict[str, object]:
+def _write_patient(root: Path, index: int, *, seed: int, labels: str, acquisition: str, ct: bool) -> dict[str, object]:
     """Write one patient's files; return its row of participants.tsv with its vertebrae's truth."""
-    with threadpool_limits(1, user_api="blas"):  # a matrix product's last bits depend on how many threads it ran on
-        return _write_files(root, index, seed, labels, acquisition, ct)
-
-
-def _write_files(root: Path, index: int, seed: int, labels: str, acquisition: str, ct: bool) -> dict[str, object]:
     scan = draw_scan(index, seed=seed, acquisition=acquisition)
     subject = scan.patient.name
     folder = root / "derivatives" / subject

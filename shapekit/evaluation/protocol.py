@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level
 from shapekit.core.values import Body, Sdf
+from shapekit.datasets import in_processes
 from shapekit.datasets.phantom import draw_scan
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import GRADE_LIMITS
@@ -150,26 +151,14 @@ def evaluate_phantoms(
     progress : callable, optional
         Told how many patients are done.
     """
-    from joblib import Parallel, delayed
-
     for spec in specs:
         make_predictor(spec.predictor, spec.weights)  # what is wrong with it is told before an hour's work
-    jobs = (delayed(_judge)(index, specs, seed, residuals) for index in range(count))
     judged = []
-    for one in Parallel(n_jobs=workers or os.cpu_count(), return_as="generator")(jobs):
+    for one in in_processes(partial(judge_phantom, specs=specs, seed=seed, residuals=residuals), range(count), workers=workers):
         judged.append(one)
         if progress is not None:
             progress(len(judged))
     return judged
-
-
-def _judge(index: int, specs: Sequence[Spec], seed: int, residuals: bool) -> Judged:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    with threadpool_limits(1, user_api="blas"):
-        return judge_phantom(index, specs, seed=seed, residuals=residuals)
 
 
 def _twin(vertebra: Vertebra, body: Body) -> _Twin:

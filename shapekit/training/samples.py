@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap
-from shapekit.datasets import load_each, open_dataset
+from shapekit.datasets import in_processes, load_each, open_dataset
 from shapekit.phantom import acquire, body_patch, draw_patient, patient_generator, scan_grid
 from shapekit.phantom.fracture import KINDS, MAX_LOSS
 from shapekit.phantom.patient import Patient
@@ -248,25 +248,17 @@ def draw_samples(folder: Path, count: int, *, seed: int, workers: int | None = N
     -------
     list of Path
     """
-    from joblib import Parallel, delayed
-
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"phantom{index:05d}.npz" for index in range(count)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
-    jobs = (delayed(_draw)(index, seed, paths[index]) for index in missing)
-    for n, _ in enumerate(Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")(jobs)):
+    for n, _ in enumerate(in_processes(partial(_draw, folder=folder, seed=seed), missing, workers=workers)):
         if progress is not None:
             progress(count - len(missing) + n + 1)
     return paths
 
 
-def _draw(index: int, seed: int, path: Path) -> None:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    with threadpool_limits(1, user_api="blas"):
-        samples_of_phantom(index, seed=seed).save(path)
+def _draw(index: int, *, folder: Path, seed: int) -> None:
+    samples_of_phantom(index, seed=seed).save(folder / f"phantom{index:05d}.npz")
 
 
 def seeded(seed: int, *key: int) -> Generator:

@@ -1,0 +1,26 @@
+from functools import partial
+
+import pytest
+import torch
+
+from shapekit.datasets import in_processes
+
+
+def scaled(item, factor=1):
+    return factor * item, torch.get_num_threads()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_each_from_one_thread(workers):
+    before = torch.get_num_threads()
+    assert list(in_processes(partial(scaled, factor=3), range(5), workers=workers)) == [(3 * n, 1) for n in range(5)]
+    assert torch.get_num_threads() == before
+
+
+def refuse(item):
+    raise ValueError(f"not {item}")
+
+
+def test_an_error_in_a_process_is_the_callers():
+    with pytest.raises(ValueError, match="not 0"):
+        list(in_processes(refuse, range(3), workers=2))
