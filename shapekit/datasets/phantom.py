@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -92,7 +93,7 @@ def write_cohort(
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        people = []
+        people: list[dict[str, Any]] = []
         write = partial(_write_patient, root, seed=seed, labels=labels, acquisition=acquisition, ct=ct)
         for person in in_processes(write, range(count), workers=workers):
             people.append(person)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import shapekit as sk
+import shapekit.results
 from tests.cli.conftest import files_in
 
 MIB = 1 << 20
@@ -98,7 +99,8 @@ def damaged_gzip(folder, suffix):
 
 BAD = [
     *((text, suffix, "") for suffix in (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")),
-    *((text, suffix, "suffix") for suffix in (".dcm", ".png", "")),
+    *((text, suffix, "suffix") for suffix in (".png", "")),
+    (text, ".dcm", "no DICOM segmentation"),
     (text, ".ply", "mesh"),
     *((empty, suffix, "empty") for suffix in (".nii.gz", ".mha", ".nrrd")),
     *((make, "", "40000 x 40000 x 40000") for make in (absurd_nifti, absurd_meta, absurd_nrrd)),
