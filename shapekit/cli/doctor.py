@@ -21,6 +21,7 @@ REQUIRED = (
     "pandas",
     "joblib",
     "threadpoolctl",
+    "safetensors",
     "typer",
     "rich",
 )

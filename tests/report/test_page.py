@@ -133,8 +133,8 @@ def test_the_same_spine_gives_the_same_page(page, subject):
     assert len(page.encode()) < 600_000
 
 
-def test_a_notebook_frames_the_page_apart(crushed_result, page):
-    shown = crushed_result.show()
+def test_a_notebook_frames_the_page_apart(crushed_result):
+    page, shown = report_html(crushed_result._subject()), crushed_result.show()
     assert isinstance(shown, InlineReport)
     assert shown.page == page
     (frame,) = Elements(shown._repr_html_()).all("iframe")

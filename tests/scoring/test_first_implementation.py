@@ -56,14 +56,14 @@ def test_the_oracle_itself_gives_the_closed_form(lost, tilt_deg):
 @pytest.mark.parametrize(("lost", "tilt_deg"), [(0.0, 0.0), (1.0, 10.0), (2.0, 0.0), (3.0, -14.0), (6.0, 0.0)])
 def test_a_loss_above_and_below_scores_as_in_the_first_implementation(lost, tilt_deg):
     spine = stack(lost, lost, tilt_deg)
-    assert sk.score(spine)["L2"].score == pytest.approx(first_implementation(spine.array, SPACING, 21)[0], abs=2.0)
+    assert sk.score(spine, predictor="neighbours")["L2"].score == pytest.approx(first_implementation(spine.array, SPACING, 21)[0], abs=2.0)
 
 
 def test_the_stairs_of_a_healthy_tilted_body_cost_the_first_implementation_more_than_twice_the_points():
     spine = stack(tilt_deg=10.0)
     first = first_implementation(spine.array, SPACING, 21)[0]
     assert 2 < first < 8
-    assert sk.score(spine)["L2"].score < first / 2
+    assert sk.score(spine, predictor="neighbours")["L2"].score < first / 2
 
 
 def test_a_given_expected_shape_takes_the_neighbours_place():
