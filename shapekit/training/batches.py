@@ -21,7 +21,7 @@ LEVEL_HIDDEN = 0.05
 SCALED = 0.5
 SCALE_SD, STRETCH_SD = 0.06, 0.03
 
-_PLACE = {level.rank: n for n, level in enumerate(LEVELS)}
+PLACE_OF_RANK = {level.rank: n for n, level in enumerate(LEVELS)}
 UNKNOWN_LEVEL = len(LEVELS)
 
 
@@ -109,7 +109,7 @@ def assembled(spines: Sequence[Samples], seats: Sequence[Seats]) -> Batch:
                 fields[n, slot] = (spine.healthy if whole else spine.measured)[who]
                 present[n, slot] = True
         target[n, 0] = spine.healthy[seat.target]
-        level[n] = _PLACE[int(spine.ranks[seat.target])]
+        level[n] = PLACE_OF_RANK[int(spine.ranks[seat.target])]
     return Batch(torch.from_numpy(fields), torch.from_numpy(present), torch.from_numpy(level), torch.from_numpy(target))
 
 

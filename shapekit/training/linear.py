@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from shapekit.predictors.linear import LinearModel
-from shapekit.training.batches import _PLACE, draw_seats, full_seats, targets_of
+from shapekit.training.batches import PLACE_OF_RANK, draw_seats, full_seats, targets_of
 from shapekit.training.samples import Samples, seeded
 
 
@@ -34,8 +34,8 @@ def fit_linear(cohort: Sequence[Samples], *, seed: int = 1000, components: int =
     for n, t in targets:
         spine = cohort[n]
         for seat in (full_seats(spine, t), draw_seats(spine, t, generator)):
-            places = [(-1, -1) if who is None else (int(starts[n]) + who, _PLACE[int(spine.ranks[who])]) for who in seat.slots]
+            places = [(-1, -1) if who is None else (int(starts[n]) + who, PLACE_OF_RANK[int(spine.ranks[who])]) for who in seat.slots]
             shapes.append(spine.healthy[t])
-            levels.append(_PLACE[int(spine.ranks[t])])
+            levels.append(PLACE_OF_RANK[int(spine.ranks[t])])
             seats.append(places)
     return LinearModel.fit(np.array(shapes), np.array(levels), contexts, np.array(seats).reshape(-1, 4, 2), components=components, ridge=ridge)
