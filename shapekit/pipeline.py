@@ -185,18 +185,21 @@ def _predict(
     return done
 
 
+def interval_kind(one: Scored) -> int:
+    """Which of the spread's kinds a scored vertebra is; see ``shapekit.scoring.kind_of``."""
+    assert one.expected is not None
+    level = Level(one.measures.level)
+    sides = any(used < level for used in one.expected.used) + any(level < used for used in one.expected.used)
+    return kind_of(sides, bool(one.expected.repaired), one.measures.score)
+
+
 def _with_intervals(scored: list[Scored], targets: list[int], predictor: Predictor, preset: str) -> list[Scored]:
     """State how sure the scores are, where that was measured for the predictor; mark what is too unsure to read."""
     if predictor.spread is None:
         return scored
     done = list(scored)
     expected, actual = [scored[n].expected for n in targets], [scored[n].actual for n in targets]
-    kinds = []
-    for n, one in zip(targets, expected, strict=True):
-        assert one is not None
-        level = Level(scored[n].measures.level)
-        sides = any(used < level for used in one.used) + any(level < used for used in one.used)
-        kinds.append(kind_of(sides, bool(one.repaired), scored[n].measures.score))
+    kinds = [interval_kind(scored[n]) for n in targets]
     rows = [asdict(scored[n].measures) for n in targets]
     shapes = [halve_patch(one.sdf.values) for one in expected if one]
     bodies = [halve_patch(one.values) for one in actual if one]

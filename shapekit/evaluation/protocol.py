@@ -17,9 +17,9 @@ from shapekit.datasets.phantom import draw_scan
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import GRADE_LIMITS
 from shapekit.phantom import Vertebra, body_patch
-from shapekit.pipeline import Scored, expect, find_bodies
+from shapekit.pipeline import Scored, expect, find_bodies, interval_kind
 from shapekit.predictors import make_predictor
-from shapekit.scoring import kind_of, score_patches
+from shapekit.scoring import score_patches
 from shapekit.sdf import halve_patch, resample_sdf
 from shapekit.spine import body_on_patch
 
@@ -122,10 +122,8 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, residuals: bo
                 off, should, does = (
                     part.astype(np.float16) for part in (halve_patch(lies.values) - expected, expected, halve_patch(one.actual.values))
                 )
-                sides = any(used < level for used in one.expected.used) + any(level < used for used in one.expected.used)
                 numbers = {name: getattr(one.measures, name) for name in ("l_lr_mm", "l_ap_mm", "weighted_surplus_mm3", "score")}
-                kind = kind_of(sides, bool(one.expected.repaired), one.measures.score)
-                spread.append(Residual(spec.name, kind, off, should, does, numbers, twin.score))
+                spread.append(Residual(spec.name, interval_kind(one), off, should, does, numbers, twin.score))
     return Judged(rows, spread)
 
 

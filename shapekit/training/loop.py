@@ -154,7 +154,7 @@ class Trainer:
         """Mean surface error (mm) of the averaged weights on held-out spines with whole company."""
         if not self.validation:
             return {}
-        live = {name: {k: v.clone() for k, v in self.plain[name].state_dict().items()} for name in (stage,)}
+        live = {name: value.clone() for name, value in self.plain[stage].state_dict().items()}
         self.plain[stage].load_state_dict(self.average[stage])
         errors = []
         with torch.no_grad():
@@ -167,7 +167,7 @@ class Trainer:
                     else self._refined(batch)
                 )
                 errors.append(surface_error_mm(made, batch.target))
-        self.plain[stage].load_state_dict(live[stage])
+        self.plain[stage].load_state_dict(live)
         return {"validation_mm": float(torch.cat(errors).mean())}
 
     def save_checkpoint(self) -> None:
