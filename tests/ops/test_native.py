@@ -250,7 +250,7 @@ def instruction_sets():
 @pytest.mark.parametrize("optimised", ["-O1", "-O3"])
 def test_every_instruction_set_agrees_with_float64(monkeypatch, tmp_path, level, optimised):
     library = tmp_path / "native.so"
-    sources = [str(CUDA_OPS / operator / f"{operator}_cpu.cpp") for operator in ("surplus", "distance")]
+    sources = [str(CUDA_OPS / operator / f"{operator}_cpu.cpp") for operator in ("surplus", "distance", "sampling")]
     flags = ["-std=c++17", "-fPIC", "-shared", "-Wno-psabi", "-DSHAPEKIT_NO_CLONES", f"-march={level}", optimised]
     subprocess.run([compiler(), *flags, "-o", str(library), *sources, "-pthread"], check=True)
     monkeypatch.setattr(_native, "LIBRARY_HANDLE", _native.load(str(library)))
