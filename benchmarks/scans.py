@@ -58,3 +58,20 @@ def cohort(patients: int) -> list[Path]:
     if not folder.exists():
         write_cohort(folder, patients, seed=9)
     return [case.mask for case in read_cohort(folder)]
+
+
+def highest(path):
+    """Level and score of the vertebra that departs most; sent to a process."""
+    result = sk.score(sk.load(path))
+    return max((one.score, str(one.level)) for one in result if one.status == "ok")
+
+
+def drawn(spacing_mm: float) -> Path:
+    """One whole patient on cubic voxels, drawn when it is not there yet."""
+    path = KEPT / f"cubic{spacing_mm:g}.nii.gz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sides = [round(side / spacing_mm) for side in (128.0, 160.0, 512.0)]
+        spine = draw((sides[0], sides[1], sides[2]), "RAS", (spacing_mm,) * 3, SIZES["large"][3].split())
+        write_label_map(path, spine.array, spine.grid)
+    return path
