@@ -27,7 +27,8 @@ test: lint
 	$(BIN)/pytest
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+	mkdir -p out/benchmarks
+	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-json=out/benchmarks/suite.json
 
 clean:
 	rm -rf $(VENV) build dist out
