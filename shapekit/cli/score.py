@@ -103,12 +103,17 @@ def mesh_formats(words: str, *, print_: bool) -> tuple[str, ...]:
     UsageError, MissingPackageError
         For formats that cannot be written here, before anything is scored.
     """
-    formats = tuple(word.strip().lower() for word in words.split(",") if word.strip())
+    formats = mesh_words(words)
     if formats or print_:
         from shapekit.export import check_formats
 
         check_formats(formats, print=print_)
     return formats
+
+
+def mesh_words(words: str) -> tuple[str, ...]:
+    """Take ``--meshes`` apart."""
+    return tuple(word.strip().lower() for word in words.split(",") if word.strip())
 
 
 def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:

@@ -151,7 +151,7 @@ def _noted(store: Store, ended: Iterator[Outcome]) -> Iterator[Outcome]:
     """Remember what failed, for the group's tables."""
     try:
         for outcome in ended:
-            if not outcome.full:
+            if outcome.status == "failed" and not outcome.full:
                 store.note(outcome)
             yield outcome
     finally:

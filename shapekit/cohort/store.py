@@ -179,12 +179,12 @@ class Store:
             (stage / "file").replace(path)
 
     def note(self, outcome: Outcome) -> None:
-        """Remember why a scan failed, for the group's tables; forget it once it is there."""
-        name = f"{HIDDEN}/failed-{hashlib.sha256(outcome.case.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}.json"
-        if outcome.status == "failed":
-            self.replace(name, json.dumps({"case": outcome.case, "reason": outcome.reason}) + "\n")
-        else:
-            (self.root / name).unlink(missing_ok=True)
+        """Remember why a scan failed, for the group's tables."""
+        self.replace(_note_of(outcome.case), json.dumps({"case": outcome.case, "reason": outcome.reason}) + "\n")
+
+    def forget(self, case: str) -> None:
+        """Forget that a scan has failed, before it is published: what is remembered is what came last."""
+        (self.root / _note_of(case)).unlink(missing_ok=True)
 
     def noted(self) -> dict[str, str]:
         """Return the reasons that are remembered, by case."""
@@ -212,6 +212,10 @@ class Store:
                 gone = not _alive(int(process)) if namespace == here and process.isdecimal() else time.time() - part.stat().st_mtime > STALE_S
                 if gone:
                     shutil.rmtree(part, ignore_errors=True)
+
+
+def _note_of(case: str) -> str:
+    return f"{HIDDEN}/failed-{hashlib.sha256(case.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}.json"
 
 
 def is_full(error: BaseException) -> bool:

@@ -112,6 +112,7 @@ def _finish(job: Job, scan: Scan) -> Record:
         table = result.table()
         table.to_csv(folder / scan.table, sep="\t", index=False, float_format="%.4f", na_rep="n/a", lineterminator="\n")
         record = _record(result, table, digest, job.made_with)
+        store.forget(case.name)
         store.publish(scan, folder, record)
     return record
 
