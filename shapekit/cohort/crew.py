@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,7 +74,11 @@ class Process:
 
     def close(self) -> None:
         """See ``Worker``."""
-        self.pool.shutdown(wait=True, kill_workers=True)
+        # not shutdown(kill_workers=True): a scan that was handed over a moment ago makes loky's own thread fail
+        for process in list(self.pool._processes):
+            with suppress(ProcessLookupError):
+                os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self.pool.shutdown(wait=True)
 
 
 def outcomes(scans: Sequence[Scan], hire: Callable[[], Worker], count: int, *, begin: Callable[[], None]) -> Iterator[Outcome]:

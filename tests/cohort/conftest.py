@@ -42,19 +42,20 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def workers_of(process: subprocess.Popen) -> list[int]:
-    """Processes that the command has started and that have begun to work."""
-    found = []
+def descendants(process: subprocess.Popen, word: str) -> list[int]:
+    """Processes below the command whose command line holds a word."""
+    parents, lines = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                command = (entry / "cmdline").read_text()
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                lines[int(entry.name)] = (entry / "cmdline").read_text()
             except OSError:
                 continue
-            if parent == process.pid and "popen_loky_posix" in command:
-                found.append(int(entry.name))
-    return sorted(found)
+    below = {process.pid}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sorted(child for child in below & lines.keys() if word in lines[child])
 
 
 def end(process: int) -> None:
