@@ -1,7 +1,8 @@
 """``shapekit cohort`` at size: throughput, memory, resuming, Ray; every answer is checked before a figure is told.
 
-``python benchmarks/cohort.py DIR --number 200`` draws the phantoms once into DIR and goes on where an earlier call stopped; ``--parts``
-chooses (``run``, ``again``, ``kill``, ``ray``, ``ratio``), ``--minutes`` stops the long run so that it can be split. Figures are kept in DIR/figures.json.
+``python benchmarks/cohort.py DIR --number 200`` draws the phantoms once into DIR and goes on where an earlier call stopped;
+``--parts`` chooses (``run``, ``again``, ``kill``, ``ray``, ``ratio``), ``--minutes`` stops the long run so that it can be split.
+Figures are kept in DIR/figures.json.
 """
 
 import argparse
@@ -145,7 +146,7 @@ def main():
     given = parser.parse_args()
     parts = given.parts.split(",")
     flags = ("--kind", "plain", "--predictor", given.predictor, "--no-report", "-d", "cpu")
-    print(machine("cpu"), f"predictor {given.predictor}, phantoms {given.acquisition}, torch {torch.__version__}")
+    print(machine(), f"predictor {given.predictor}, phantoms {given.acquisition}, torch {torch.__version__}")
     masks = masks_in(given.folder, given.number, given.acquisition)
     kept = given.folder / "figures.json"
     figures = json.loads(kept.read_text()) if kept.exists() else {}
@@ -179,7 +180,7 @@ def main():
             print(f"Ray costs {times['Ray, 2 actors'] - times['2 workers']:+.1f} s, its own start included")
         if "kill" in parts:
             kills(few, given.folder, flags, trees["2 workers"], times["2 workers"], given.kills, figures)
-    kept.write_text(json.dumps(figures | {"machine": machine("cpu")}, indent=1) + "\n")
+    kept.write_text(json.dumps(figures | {"machine": machine()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -115,10 +115,8 @@ def _found(scored: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
     scans = sum(one.status == "scored" for one in outcomes)
     high = sum(number(row["score"]) >= ABNORMAL_SCORE for row in scored)
     left = len(outcomes) - scans
-    return (
-        f"{len(scored)} vertebrae of {scans} scans are scored, {high} of them {ABNORMAL_SCORE:.0f} or more."
-        f"{f' {left} scans have no score.' if left else ''}"
-    )
+    missing = f" Without a score: {left}." if left else ""
+    return f"{len(scored)} vertebrae of {scans} scans are scored, {high} of them {ABNORMAL_SCORE:.0f} or more.{missing}"
 
 
 def _facts(outcomes: Sequence[Outcome], rows: Sequence[Row], made_with: Sequence[Mapping[str, str]]) -> str:
@@ -133,7 +131,19 @@ def _facts(outcomes: Sequence[Outcome], rows: Sequence[Row], made_with: Sequence
 
 
 def _levels(scored: Sequence[dict[str, str]]) -> str:
-    heads = ("Level", "Vertebrae", "Score, median", "quartiles", f"{ABNORMAL_SCORE:.0f} or more", "Grade 1", "2", "3", "Ha, mm", "Hm, mm", "Hp, mm")
+    heads = (
+        "Level",
+        "Vertebrae",
+        "Score, median",
+        "quartiles",
+        f"{ABNORMAL_SCORE:.0f} or more",
+        "Grade 1",
+        "Grade 2",
+        "Grade 3",
+        "Ha, mm",
+        "Hm, mm",
+        "Hp, mm",
+    )
     medians = {name: {one.level: one.quantile(0.5) for one in by_level(scored, name)} for name in ("ha_mm", "hm_mm", "hp_mm")}
     body = []
     for one in by_level(scored, "score"):
@@ -165,7 +175,7 @@ def _failures(failures: Sequence[Outcome]) -> str:
     if not failures:
         return "<p>None.</p>"
     body = [(one.case, one.status, one.reason) for one in failures[:MOST]]
-    said = f"{len(failures)} scans; failures.tsv lists them.{_more(len(failures))}"
+    said = f"failures.tsv lists them all ({len(failures)}).{_more(len(failures))}"
     return f'<div class="scroller">{_table(("Scan", "Status", "Reason"), body, said)}</div>'
 
 

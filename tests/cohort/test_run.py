@@ -145,7 +145,7 @@ def test_a_full_disk_is_told_and_nothing_half_written_counts(masks, scored_once,
     if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("may not mount a small disk here")
     try:
-        code, said, err = run("cohort", masks, disk / "out", *FLAGS, "--workers", 1)
+        code, _, err = run("cohort", masks, disk / "out", *FLAGS, "--workers", 1)
         assert code == 2
         *_, last = err.splitlines()
         assert "No space left on device" in err or "is full" in err
