@@ -28,15 +28,15 @@ PARTS = ("run", "again", "kill", "ray", "ratio")
 TABLES = ("group_desc-vcf_scores.tsv", "group_desc-vcf_scores.parquet", "failures.tsv", "desc-vcf_scores.json")
 
 
-def masks_in(folder, number, acquisition):
-    """Lay out ``number`` phantoms and a tenth as many broken files as one plain folder."""
+def masks_in(folder, number, distinct, acquisition):
+    """Lay out ``number`` phantoms, of which ``distinct`` are drawn and the others copies, and a tenth as many broken files as one plain folder."""
     masks = folder / "masks"
     if not (folder / "drawn").exists():
-        cases = write_cohort(folder / "phantoms", number, seed=8, acquisition=acquisition, workers=2)
+        cases = write_cohort(folder / "phantoms", distinct or number, seed=8, acquisition=acquisition, workers=2)
         shutil.rmtree(masks, ignore_errors=True)
         masks.mkdir()
-        for case in cases:
-            shutil.copy(case.mask, masks / case.mask.name)
+        for n in range(number):
+            shutil.copy(cases[n % len(cases)].mask, masks / f"sub-phantom{n + 1:04d}_seg-vert_msk.nii.gz")
         kinds = [(make, suffix) for make, suffix, _ in BAD if suffix not in (".png", "", ".dcm", ".ply") or make.__name__ != "text"]
         for n in range(number // 10):
             make, suffix = kinds[n % len(kinds)]
@@ -137,6 +137,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--number", type=int, default=200)
+    parser.add_argument("--distinct", type=int, default=0, help="phantoms that are drawn, the others being copies; 0 for all")
     parser.add_argument("--few", type=int, default=8, help="scans of the parts that run several times")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--parts", default=",".join(PARTS))
@@ -147,7 +148,7 @@ def main():
     parts = given.parts.split(",")
     flags = ("--kind", "plain", "--predictor", given.predictor, "--no-report", "-d", "cpu")
     print(machine(), f"predictor {given.predictor}, phantoms {given.acquisition}, torch {torch.__version__}")
-    masks = masks_in(given.folder, given.number, given.acquisition)
+    masks = masks_in(given.folder, given.number, given.distinct, given.acquisition)
     kept = given.folder / "figures.json"
     figures = json.loads(kept.read_text()) if kept.exists() else {}
     if "run" in parts and not long_run(masks, given.folder / "out", flags, given.number, given.minutes, figures):
