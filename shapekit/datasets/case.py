@@ -29,6 +29,8 @@ class Case:
         ``"train"``, ``"validation"``, ``"test"`` or ``""``, as the data set publishes it.
     grades : mapping of Level to int
         Genant grades (0-3) where somebody has read them; a level that nobody graded is absent.
+    deformities : mapping of Level to str
+        ``"wedge"``, ``"biconcave"`` or ``"crush"`` where somebody has read it of a fractured vertebra.
     ct, body_mask, truth : Path or None
         Files that some data sets bring along.
     """
@@ -42,6 +44,7 @@ class Case:
     ct: Path | None = None
     body_mask: Path | None = None
     truth: Path | None = None
+    deformities: Mapping[Level, str] = field(default_factory=dict)
 
     def load(self, *, exclude_cervical: bool = False) -> LabelMap:
         """Read the mask, its bodies where they are given, under this case's name.
