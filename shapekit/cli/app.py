@@ -12,6 +12,7 @@ from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
 from shapekit.cli.evaluate import evaluate
 from shapekit.cli.phantom import phantom
+from shapekit.cli.reproduce import reproduce
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
 from shapekit.cli.train import train
@@ -29,6 +30,7 @@ app.command()(score)
 app.command()(phantom)
 app.command()(train)
 app.command()(evaluate)
+app.command()(reproduce)
 app.command()(schemes)
 app.command()(doctor)
 
