@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 SHIPPED = "shipped"
 FILES = ("figure.png", "rows.csv", "table.md", "findings.json")
 """In the order in which they appear."""
-_Place = tuple[str, str, str]
-"""Case, subject and level."""
+Place = tuple[str, str, str, str]
+"""Group, case, subject and level: both groups may call their scans alike."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,15 @@ def reproduce(
         left_out: list[str] = []
         weights, identity = _weights(root, learn, how, left_out, counting)
         rows: list[dict[str, object]] = []
-        shown: dict[tuple[str, str, str], Scored] = {}
-        for group, cases in (("internal", held), ("external", sets["external"])):
+        shown: dict[Place, Scored] = {}
+        scored_sets = {"internal": held, "external": sets["external"]}
+        for group, cases in scored_sets.items():
             work = partial(keep_rows, group=group, predictor=how.predictor, weights=weights, identity=identity, folder=root / "scored")
             with counting(f"scoring the {group} set", len(cases)) as done:
                 for n, kept in enumerate(in_processes(work, cases, workers=how.workers)):
                     rows += kept.rows
                     left_out += [f"{group}: {kept.reason}"] if kept.reason else []
-                    shown = _nearest(shown | {(cases[n].name, cases[n].subject, level): one for level, one in kept.shown.items()})
+                    shown = _nearest(shown | {(group, cases[n].name, cases[n].subject, level): one for level, one in kept.shown.items()})
                     done(n + 1)
         table = pandas.DataFrame(rows)
         parts = {group: table[table["group"] == group] if len(table) else table for group in ("internal", "external")}
@@ -152,8 +153,8 @@ def reproduce(
         found = {group: summarise(part, beside=group == "external", draws=how.draws) for group, part in parts.items()}
         told = _record(how, identity, learn, held, sets["external"], found, [*notes], left_out)
         if not _is_written(root, told):
-            cases = {(case.name, case.subject): case for case in (*held, *sets["external"])}
-            _write(root, told, table, _examples(table, shown, lambda scan: score_case(cases[scan], how.predictor, weights)))
+            by_scan = {(group, case.name, case.subject): case for group, cases in scored_sets.items() for case in cases}
+            _write(root, told, table, examples_of(table, shown, lambda scan: score_case(by_scan[scan], how.predictor, weights)))
     except OutputError:
         raise
     except OSError as error:
@@ -215,21 +216,31 @@ def _weights(root: Path, learn: list[Case], how: Protocol, left_out: list[str], 
     return str(done_path), identity
 
 
-def _nearest(shown: dict[_Place, Scored]) -> dict[_Place, Scored]:
+def _nearest(shown: dict[Place, Scored]) -> dict[Place, Scored]:
     """Keep of all shapes those that may end up in the figure."""
     places = [min(shown, key=lambda place: abs(shown[place].measures.score - wanted)) for wanted in EXAMPLES if shown]
     return {place: shown[place] for place in places}
 
 
-def _examples(table: pandas.DataFrame, shown: dict[_Place, Scored], again: Callable[[tuple[str, str]], list[Scored]]) -> list[Scored]:
-    """Take the shapes of the vertebrae nearest to a few scores; scans of an earlier run are scored again for theirs."""
+def examples_of(table: pandas.DataFrame, shown: Mapping[Place, Scored], again: Callable[[tuple[str, str, str]], list[Scored]]) -> list[Scored]:
+    """Take the shapes of the vertebrae nearest to a few scores.
+
+    Parameters
+    ----------
+    table : DataFrame
+        All rows.
+    shown : mapping of Place to Scored
+        Shapes that are at hand.
+    again : callable
+        Scores a scan, by group, case and subject, whose rows are an earlier run's.
+    """
     known = graded(table)
     chosen = known.iloc[list(dict.fromkeys(int((known["score"] - wanted).abs().to_numpy().argmin()) for wanted in EXAMPLES))]
-    places: list[_Place] = list(zip(chosen["case"], chosen["subject"], chosen["level"], strict=True))
+    places: list[Place] = list(zip(chosen["group"], chosen["case"], chosen["subject"], chosen["level"], strict=True))
     found = dict(shown)
     for place in places:
         if place not in found:
-            found |= {(*place[:2], one.measures.level): one for one in again(place[:2])}
+            found |= {(*place[:3], one.measures.level): one for one in again(place[:3])}
     return [found[place] for place in places]
 
 
