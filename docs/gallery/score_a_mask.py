@@ -1,4 +1,8 @@
-"""Score a mask and read what came out: python docs/gallery/score_a_mask.py [MASK] [-o DIR]."""
+"""Score a mask
+============
+
+Read what came out: ``python docs/gallery/score_a_mask.py [MASK] [-o DIR]``.
+"""
 
 import argparse
 from pathlib import Path

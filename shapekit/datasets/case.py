@@ -87,7 +87,7 @@ def load_each(cases: Iterable[Case], *, exclude_cervical: bool = False) -> Itera
     ----------
     cases : iterable of Case
     exclude_cervical : bool
-        See :meth:`Case.load`.
+        See ``Case.load``.
 
     Yields
     ------
