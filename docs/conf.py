@@ -43,6 +43,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1 << 20,
 }
 
+highlight_language = "none"
 html_theme = "furo"
 html_title = f"shapekit {__version__}"
 html_copy_source = False

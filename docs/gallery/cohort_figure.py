@@ -6,6 +6,8 @@ Score a small cohort of phantoms and draw it by true grade: ``python docs/galler
 Phantoms know their truth, so the figure shows how the score separates grades; it says nothing about patients.
 """
 
+# sphinx_gallery_thumbnail_path = "figures/reproduce_phantom.png"
+
 import argparse
 import math
 from pathlib import Path

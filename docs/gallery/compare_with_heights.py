@@ -4,6 +4,8 @@
 Beside the classical way: ``python docs/gallery/compare_with_heights.py [MASK]``.
 """
 
+# sphinx_gallery_thumbnail_path = "figures/heights.png"
+
 import argparse
 from pathlib import Path
 

@@ -4,6 +4,8 @@
 Read what came out: ``python docs/gallery/score_a_mask.py [MASK] [-o DIR]``.
 """
 
+# sphinx_gallery_thumbnail_path = "figures/report_demo_spine.png"
+
 import argparse
 from pathlib import Path
 

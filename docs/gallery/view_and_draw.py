@@ -4,6 +4,8 @@
 Take them, see where bone is missing, and draw it: ``python docs/gallery/view_and_draw.py [MASK] [-o DIR]``.
 """
 
+# sphinx_gallery_thumbnail_path = "figures/card_demo_spine.png"
+
 import argparse
 from pathlib import Path
 

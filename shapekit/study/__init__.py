@@ -4,5 +4,21 @@ from shapekit.study.findings import compare, summarise
 from shapekit.study.fitting import fit_predictor
 from shapekit.study.reproduce import Protocol, reproduce
 from shapekit.study.sets import phantom_sets, published_sets
+from shapekit.study.shapes import MeanShape, mean_shape, mean_shapes
+from shapekit.study.tables import reference_ranges, repeatability, with_covariates
 
-__all__ = ["Protocol", "compare", "fit_predictor", "phantom_sets", "published_sets", "reproduce", "summarise"]
+__all__ = [
+    "MeanShape",
+    "Protocol",
+    "compare",
+    "fit_predictor",
+    "mean_shape",
+    "mean_shapes",
+    "phantom_sets",
+    "published_sets",
+    "reference_ranges",
+    "repeatability",
+    "reproduce",
+    "summarise",
+    "with_covariates",
+]

@@ -42,6 +42,8 @@ def test_grades_come_before_cases(xvertseg, delimiter, image):
         ("mask002", "xvertseg002", "image002.mhd"),
     ]
     assert dataset[0].grades == {Level.L2: 0, Level.L3: 3, Level.L5: 1}
+    assert dataset[0].deformities == {Level.L3: "crush", Level.L5: "wedge"}
+    assert dataset[1].deformities == {}
     assert dataset[1].grades == {Level.L1: 0, Level.L2: 0, Level.L3: 0, Level.L5: 2}
     assert any("1 cells are neither" in note for note in dataset.notes)
     assert any("image016.mhd" in note and "without a mask" in note for note in dataset.notes)
