@@ -29,10 +29,10 @@ class Case:
         ``"train"``, ``"validation"``, ``"test"`` or ``""``, as the data set publishes it.
     grades : mapping of Level to int
         Genant grades (0-3) where somebody has read them; a level that nobody graded is absent.
-    deformities : mapping of Level to str
-        ``"wedge"``, ``"biconcave"`` or ``"crush"`` where somebody has read it of a fractured vertebra.
     ct, body_mask, truth : Path or None
         Files that some data sets bring along.
+    deformities : mapping of Level to str
+        ``"wedge"``, ``"biconcave"`` or ``"crush"`` where somebody has read it of a fractured vertebra.
     """
 
     name: str
