@@ -18,6 +18,7 @@ TESTED_THROUGH = {
     "cli/demo.py": "cli/test_other_commands.py",
     "cli/doctor.py": "cli/test_app.py",
     "cli/phantom.py": "datasets/test_phantom.py",
+    "cli/reproduce.py": "study/test_reproduce.py",
     "cli/schemes.py": "cli/test_app.py",
     "cli/score.py": "cli/test_score_command.py",
     "export/gltf.py": "export/test_formats.py",
