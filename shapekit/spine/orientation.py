@@ -227,9 +227,9 @@ def pitch_log_density(seen: Sequence[Sighting], model: Model, *, both_sound: boo
             + _heavy_tailed(bent, "line_pitch_broken" if top or low else "line_pitch", model),
             dim=2,
         )
+    walls = {name: _off([getattr(one.evidence, f"{name}_pitch") for one in seen]) for name in ("wall", "front")}
     whole, broken = (
-        sum(_heavy_tailed(_off([getattr(one.evidence, f"{name}_pitch") for one in seen]), f"{name}_pitch{state}", model) for name in ("wall", "front"))
-        for state in ("", "_broken")
+        torch.stack([_heavy_tailed(off, f"{name}_pitch{state}", model) for name, off in walls.items()]).sum(dim=0) for state in ("", "_broken")
     )
     if both_sound:
         return ways[False, False] + whole
