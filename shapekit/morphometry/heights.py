@@ -19,8 +19,6 @@ BAND_MM = 5.0
 """Half width of the mid-sagittal band whose mean profile is measured."""
 MIDDLE_BAND_MM = 9.0
 """Half width of the band across which a parabola is fitted for Hm: a depression is deepest on the midline, and its mean is not."""
-CREST_POINTS, CREST_MEAN = 9, 6
-"""Points at which a crest is looked for, and how many of the highest are averaged: noise would make the highest alone too high."""
 RIM_FRACTION = 0.08
 """The rims' crests lie within this share of the depth from the front and from the back."""
 STEEP = 1.0
@@ -103,7 +101,7 @@ def measure_heights(patch: Sdf) -> Heights:
     """Ha, Hm and Hp on the mid-sagittal band of a body.
 
     Each endplate's profile is the mean over a band of 10 mm about the midline; it ends where it begins to fall faster than 45°.
-    Ha and Hp are the distances along SI between the crests of both rims, each the outermost two thirds of its endplate within the
+    Ha and Hp are the distances along SI between the crests of both rims, each the outermost point of its endplate within the
     first and the last twelfth of the depth; Hm is the least distance in the middle third, on the midline of parabolas fitted across
     18 mm (the six points of Genant et al. 1993, J Bone Miner Res 8:1137).
 
@@ -194,8 +192,8 @@ def _edges(ap: Float, outward: Float) -> tuple[float, float]:
 
 
 def _crest(ap: Float, outward: Float, start: float, stop: float) -> tuple[float, float]:
-    """AP and SI of the highest part of an endplate's profile between two places."""
-    along = np.linspace(start, stop, CREST_POINTS)
+    """AP and SI of the highest point of an endplate's profile between two places."""
+    along = np.linspace(start, stop, 9)
     level = np.interp(along, ap, outward)
-    best = np.argsort(level)[-CREST_MEAN:]
-    return float(along[best].mean()), float(level[best].mean())
+    best = int(np.argmax(level))
+    return float(along[best]), float(level[best])

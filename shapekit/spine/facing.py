@@ -14,7 +14,7 @@ Float = NDArray[np.float64]
 WITHIN_DEG = 60.0
 """A lone body has no sign of its own: directions this near to the scanner's superior and anterior axes are taken, others are doubtful."""
 CLEARER = 1.15
-"""A direction beyond that limit is believed if it explains the body this much better; within it, one that explains it as well but for this is a rival."""
+"""A direction beyond that limit is believed if it explains the body this much better; within it, one as good but for this is a rival."""
 APART_DEG = 30.0
 """Directions this far from each other are two answers, not one and its neighbourhood."""
 ALIKE_MM = 0.3

@@ -213,8 +213,8 @@ def pitch_log_density(seen: Sequence[Sighting], model: Model, *, both_sound: boo
     for name, side in (("top", -0.5), ("low", 0.5)):
         measured, missing = _seen([getattr(one.evidence, f"{name}_pitch") for one in seen])
         off[name] = torch.where(missing[..., None], 0.0, measured[..., None] - (ANGLES_DEG[:, None] + side * wedge))
-        for broken, mean, sd in ((False, 0.0, model[f"{name}_pitch_sd"]), (True, model[f"{name}_broken_deg"], model[f"{name}_broken_sd"])):
-            plate[name, broken] = torch.where(missing[..., None], 0.0, _gaussian(off[name] - mean, sd))
+        for cracked, mean, sd in ((False, 0.0, model[f"{name}_pitch_sd"]), (True, model[f"{name}_broken_deg"], model[f"{name}_broken_sd"])):
+            plate[name, cracked] = torch.where(missing[..., None], 0.0, _gaussian(off[name] - mean, sd))
     line = torch.tensor([one.prior[0] for one in seen], dtype=torch.float64)[:, None, None] - ANGLES_DEG[:, None]
     ways = {}
     for top, low in ((False, False), (True, False), (False, True), (True, True)):
