@@ -6,7 +6,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from shapekit.core.checks import InputError, OutputError, UsageError, check_choice
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
-from shapekit.core.values import LabelMap, Measures, MeshSet
+from shapekit.core.values import COLUMNS, LabelMap, MeshSet
 from shapekit.export import PALETTES, check_formats, deficit_volume, expected_labels, show, solids_of, write_meshes
 from shapekit.io.nifti import write_distances, write_label_map
 from shapekit.io.paths import folder_name
 from shapekit.pipeline import Scored, measure
-from shapekit.predictors import make_predictor
+from shapekit.predictors import Predictor, make_predictor
 from shapekit.version import __version__
 from shapekit.vertebra import VertebraScore
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     import pandas
 
     from shapekit.report import InlineReport, Subject
-
-COLUMNS = ("case", *(field.name for field in fields(Measures)))
-"""Columns of ``scores.csv``, in their order."""
 
 MESH_GRID_MARGIN_MM = 10.0
 
@@ -283,7 +280,7 @@ def score(
     spine: LabelMap | MeshSet,
     *,
     bodies: str = "auto",
-    predictor: str = "generative",
+    predictor: str | Predictor = "generative",
     weights: str | Path | None = None,
     preset: str = "botros2022",
     device: str = "auto",
@@ -297,9 +294,9 @@ def score(
         What ``shapekit.load`` returns.
     bodies : {"auto", "given", "split"}
         Whether the labels are vertebral bodies already, or whole vertebrae whose arch must be cut off; ``"auto"`` looks for the spinal canal.
-    predictor : {"generative", "linear", "neighbours", "coarse"}
+    predictor : {"generative", "linear", "neighbours", "coarse"}, or Predictor
         What says which shape to expect: the networks (coarse and refine), the linear conditional shape model, the mean of the two
-        neighbours, or the first network alone.
+        neighbours, or the first network alone. One that was made already (``shapekit.predictors.make_predictor``) serves many spines.
     weights : path, optional
         A file that ``shapekit train`` wrote for the predictor; by default the package's own, trained on phantoms.
     preset : {"botros2022"}
@@ -336,7 +333,7 @@ def score(
     True
     """
     where = torch_device(device)
-    expecting = make_predictor(predictor, weights, device=where)
+    expecting = make_predictor(predictor, weights, device=where) if isinstance(predictor, str) else predictor
     try:
         scored, notes = measure(spine, bodies=bodies, predictor=expecting, preset=preset, device=where, progress=progress)
     except InputError as error:
@@ -345,7 +342,7 @@ def score(
         raise type(error)(f"{spine.name}: {error}") from error  # so that of many masks the right one is looked at
     grid = spine.grid if isinstance(spine, LabelMap) else _grid_around(spine)
     heard = (*spine.notes, *notes) if isinstance(spine, LabelMap) else notes
-    options = {"bodies": bodies, "predictor": predictor, "preset": preset}
+    options = {"bodies": bodies, "predictor": expecting.name, "preset": preset}
     if isinstance(spine, LabelMap):
         options["scheme"] = spine.scheme
     return SpineScore(spine.name, tuple(VertebraScore(one) for one in scored), grid, heard, options)

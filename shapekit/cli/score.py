@@ -107,7 +107,7 @@ def mesh_formats(words: str, *, print_: bool, palette: str = "green-red", keep: 
     UsageError, MissingPackageError
         For what cannot be written here, before anything is scored.
     """
-    formats = tuple(word.strip().lower() for word in words.split(",") if word.strip())
+    formats = mesh_words(words)
     if formats or print_ or (palette, keep) != ("green-red", 1.0):
         from shapekit.core.checks import check_choice
         from shapekit.export import PALETTES, check_formats
@@ -115,6 +115,11 @@ def mesh_formats(words: str, *, print_: bool, palette: str = "green-red", keep: 
         check_choice("palette", palette, tuple(PALETTES))
         check_formats(formats, print=print_, keep=keep)
     return formats
+
+
+def mesh_words(words: str) -> tuple[str, ...]:
+    """Take ``--meshes`` apart."""
+    return tuple(word.strip().lower() for word in words.split(",") if word.strip())
 
 
 def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shapekit.core.levels import Level
 from shapekit.phantom import Patient, body_patch, foreseen
 from shapekit.predictors import Context
+from shapekit.scoring import Spread
 
 NAME = "oracle"
 
@@ -24,7 +25,7 @@ class Oracle:
 
     name = NAME
     identity = ""
-    spread = None
+    spread: Spread | None = None
     repairs = False
 
     def __init__(self, patient: Patient) -> None:

@@ -13,7 +13,7 @@ from shapekit.core.levels import Level
 from shapekit.phantom.body import BodyShape
 from shapekit.phantom.patient import Patient, Vertebra
 from shapekit.phantom.reference import LEVELS, size_factor
-from shapekit.phantom.spine import LIP_ASIDE, LIP_WIDTHS, MOST_LIP_MM, TRAIT_ADJACENT, Own, bump_series, column_of, make_body
+from shapekit.phantom.spine import LIP_ASIDE, LIP_WIDTHS, MOST_LIP_MM, TRAIT_ADJACENT, Habits, Own, bump_series, column_of, make_body
 
 Float = NDArray[np.float64]
 
@@ -49,19 +49,29 @@ def foreseen(patient: Patient, level: Level) -> Vertebra:
     True
     """
     true = patient[level]
-    others = [column_of(other) for other in patient.levels if other is not level]
-    column, habits = column_of(level), patient.habits
-    known = habits
+    habits = foreseen_habits(patient.habits, level, [other for other in patient.levels if other is not level])
+    own = Own(np.zeros(16), np.stack([_mean_lip(habits.degeneration)] * 2), (np.zeros((0, 5)), np.zeros((0, 5))))
+    body: BodyShape = make_body(level, habits, own)
+    return replace(true, healthy=body, actual=body, kind="")
+
+
+def foreseen_habits(habits: Habits, level: Level, known: Sequence[Level]) -> Habits:
+    """Replace what was drawn for one level by its conditional mean given other levels' columns.
+
+    Parameters
+    ----------
+    habits : Habits
+    level : Level
+    known : sequence of Level
+        The others.
+    """
+    column, others = column_of(level), sorted({column_of(other) for other in known})
+    sizes, traits, wobble = habits.sizes.copy(), habits.traits.copy(), habits.wobble.copy()
     if column not in others:  # T13 and L6 have their neighbour's habits
-        sizes, traits, wobble = habits.sizes.copy(), habits.traits.copy(), habits.wobble.copy()
         sizes[:, column] = _given(_size_covariance(), [(n, k) for n in range(4) for k in others], [(n, column) for n in range(4)], habits.sizes)
         share = _given_along(column, others)
         traits[:, column], wobble[..., column] = traits[:, others] @ share, wobble[..., others] @ share
-        known = replace(habits, sizes=sizes, traits=traits, wobble=wobble)
-    known = replace(known, extra=np.zeros_like(habits.extra))
-    own = Own(np.zeros(16), np.stack([_mean_lip(habits.degeneration)] * 2), (np.zeros((0, 5)), np.zeros((0, 5))))
-    body: BodyShape = make_body(level, known, own)
-    return replace(true, healthy=body, actual=body, kind="")
+    return replace(habits, sizes=sizes, traits=traits, wobble=wobble, extra=np.zeros_like(habits.extra))
 
 
 @cache
@@ -81,10 +91,10 @@ def _given(covariance: Float, known: Sequence[tuple[int, int]], wanted: Sequence
 
 
 def _given_along(column: int, others: Sequence[int]) -> Float:
-    """Weights of the other columns in the conditional mean of one; a column that two levels share is met twice."""
+    """Weights of the other columns in the conditional mean of one."""
     lag = np.abs(np.subtract.outer(np.arange(len(LEVELS)), np.arange(len(LEVELS))))
     covariance = TRAIT_ADJACENT**lag
-    return np.asarray(np.linalg.lstsq(covariance[np.ix_(others, others)], covariance[others, column], rcond=1e-9)[0])
+    return np.asarray(np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, column]))
 
 
 def _mean_lip(degeneration: float) -> Float:
