@@ -27,7 +27,8 @@ test: lint
 	$(BIN)/pytest
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+	mkdir -p out/benchmarks
+	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-json=out/benchmarks/suite.json
 
 # The guide, to out/docs/index.html. Every warning is an error, links and references inside among them; docs-run also runs the gallery, docs-linkcheck
 # asks the pages' outside links, which needs a network.

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from shapekit.cli.cohort import cohort
 from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
 from shapekit.cli.evaluate import evaluate
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(score)
+app.command()(cohort)
 app.command()(phantom)
 app.command()(train)
 app.command()(evaluate)

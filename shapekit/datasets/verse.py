@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shapekit.datasets.case import Case
 from shapekit.datasets.tables import GradeTable, number_of
-from shapekit.datasets.tree import Tree, entities_of, left_out, split_of, usable
+from shapekit.datasets.tree import Tree, Unreadable, entities_of, left_out, split_of, usable
 from shapekit.io.paths import stem
 
 _FLAT = re.compile(r"((?:verse|gl)\d+)(?:[_-].*)?_seg", re.IGNORECASE)
@@ -86,7 +86,7 @@ def read_verse(tree: Tree, table: GradeTable | None = None) -> tuple[list[Case],
             twice.append(mask)
             continue
         if reason := usable(mask):
-            broken.append(f"left out: {reason}")
+            broken.append(Unreadable.of(mask, reason))
             continue
         taken[series] = mask
         stated = table.subjects.get(series, "")

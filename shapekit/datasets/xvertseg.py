@@ -12,7 +12,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
 from shapekit.datasets.case import Case
 from shapekit.datasets.tables import deformities_of, grade_of, is_blank, read_rows
-from shapekit.datasets.tree import Tree, left_out, usable
+from shapekit.datasets.tree import Tree, Unreadable, left_out, usable
 from shapekit.io.paths import shown, stem
 
 _LUMBAR = tuple(Level(f"L{n}") for n in range(1, 6))
@@ -51,7 +51,7 @@ def read_xvertseg(tree: Tree) -> tuple[list[Case], list[str]]:
             twice.append(mask)
             continue
         if reason := usable(mask):
-            notes.append(f"left out: {reason}")
+            notes.append(Unreadable.of(mask, reason))
             continue
         taken.add(number)
         ct = images.get(number)
