@@ -21,3 +21,11 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     options = Options(predictor="neighbours")
     with pytest.raises(sk.MissingPackageError, match=r"shapekit\[ray\]"), actors("local", Job(options, {}, Path("out"), "cpu", False), 1):
         pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_where_no_cluster_answers_one_sentence_says_so_at_once(address):
+    pytest.importorskip("ray")
+    options = Options(predictor="neighbours")
+    with pytest.raises(sk.InputError, match="there is no Ray cluster at"), actors(address, Job(options, {}, Path("out"), "cpu", False), 1):
+        pass
