@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,7 @@ class SpineScore(Sequence[VertebraScore]):
         meshes: Sequence[str] = (),
         print: bool = False,  # noqa: A002
         palette: str = "green-red",
+        keep: float = 1.0,
         report: bool = False,
     ) -> Path:
         """Write ``scores.csv``, ``scores.json``, ``expected.nii.gz``, ``deficit.nii.gz``, meshes and the report under ``folder/<case>/``.
@@ -114,6 +115,8 @@ class SpineScore(Sequence[VertebraScore]):
             Whether to write a plate for printing for each scored vertebra, too.
         palette : {"green-red", "plasma"}
             Colours of the meshes from score 0 to 100; ``"plasma"`` is safe for colour-blind readers.
+        keep : float
+            Share of the triangles that plates keep; ``meshes.json`` says how far their surfaces then lie off.
         report : bool
             Whether to write the report, one file that a browser shows without a network.
 
@@ -125,13 +128,13 @@ class SpineScore(Sequence[VertebraScore]):
         Raises
         ------
         UsageError
-            For an unknown mesh format or palette.
+            For an unknown mesh format or palette, or a share that is none.
         MissingPackageError
             For a mesh format whose package is not installed.
         OutputError
             If the folder cannot be written.
         """
-        check_formats(meshes, print=print)
+        check_formats(meshes, print=print, keep=keep)
         check_choice("palette", palette, tuple(PALETTES))
         target = Path(folder) / folder_name(self.name)
         try:
@@ -140,7 +143,7 @@ class SpineScore(Sequence[VertebraScore]):
                 stage = Path(staged)
                 if meshes or print:
                     (stage / "meshes").mkdir()
-                    write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, case=self.name)
+                    write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, keep=keep, case=self.name)
                 self.table().to_csv(stage / "scores.csv", index=False, float_format="%.4f", lineterminator="\n")
                 write_label_map(stage / "expected.nii.gz", self.expected_labels(), self.grid)
                 if report:
@@ -186,8 +189,37 @@ class SpineScore(Sequence[VertebraScore]):
         levels = {vertebra.measures.label: Level(vertebra.measures.level) for vertebra in self.vertebrae}
         write_segmentation(path, self.expected_labels(), self.grid, levels, images, description="shapekit expected bodies")
 
-    def show(self) -> InlineReport:
-        """Return the report; in a notebook, as the last value of a cell, it is shown in place."""
+    @overload
+    def show(self, viewer: Literal["report"] = "report", *, palette: str = "green-red") -> InlineReport: ...
+    @overload
+    def show(self, viewer: Literal["open3d"], *, palette: str = "green-red") -> None: ...
+    def show(self, viewer: str = "report", *, palette: str = "green-red") -> InlineReport | None:
+        """Return the report, which a notebook shows in place as the last value of a cell; or open a window.
+
+        Parameters
+        ----------
+        viewer : {"report", "open3d"}
+            ``"open3d"`` opens a window with the actual bodies coloured by score and, beside them, the expected ones with their deficit maps, and
+            waits until it is closed.
+        palette : {"green-red", "plasma"}
+            Colours of the window's actual bodies; the report has a switch of its own.
+
+        Returns
+        -------
+        InlineReport or None
+
+        Raises
+        ------
+        UsageError
+            For another viewer or palette, or a window where there is no screen.
+        MissingPackageError
+            For a window, without open3d.
+        """
+        check_choice("viewer", viewer, ("report", "open3d"))
+        check_choice("palette", palette, tuple(PALETTES))
+        if viewer == "open3d":
+            show(solids_of(self._all_scored(), palette=palette), title=self.name)
+            return None
         from shapekit.report import InlineReport, report_html
 
         return InlineReport(report_html(self._subject()))
@@ -222,25 +254,6 @@ class SpineScore(Sequence[VertebraScore]):
         from shapekit.report import Subject
 
         return Subject(self.name, tuple(self._all_scored()), self.notes, self.options)
-
-    def open_window(self, *, expected: bool = True, palette: str = "green-red") -> None:
-        """Open a window with the actual bodies coloured by score, and wait until it is closed.
-
-        Parameters
-        ----------
-        expected : bool
-            Whether to show the expected bodies with their deficit map, too, beside the actual ones.
-        palette : {"green-red", "plasma"}
-
-        Raises
-        ------
-        UsageError
-            For another palette, or where there is no screen.
-        MissingPackageError
-            Without open3d.
-        """
-        solids = solids_of(self._all_scored(), palette=palette)
-        show(solids if expected else [solid for solid in solids if solid.kind == "actual"], title=self.name)
 
     def _all_scored(self) -> list[Scored]:
         return [vertebra.scored for vertebra in self.vertebrae]

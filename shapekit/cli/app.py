@@ -13,6 +13,7 @@ from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
 from shapekit.cli.evaluate import evaluate
 from shapekit.cli.phantom import phantom
+from shapekit.cli.reproduce import reproduce
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
 from shapekit.cli.train import train
@@ -31,6 +32,7 @@ app.command()(cohort)
 app.command()(phantom)
 app.command()(train)
 app.command()(evaluate)
+app.command()(reproduce)
 app.command()(schemes)
 app.command()(doctor)
 
