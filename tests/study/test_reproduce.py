@@ -148,7 +148,7 @@ def test_the_figures_examples_are_found_where_both_sets_call_their_scans_alike()
 
 
 def test_phantoms_end_to_end_with_the_figure(tmp_path, capsys):
-    arguments = ["reproduce", "--phantom", "2", "-o", str(tmp_path), "--predictor", "linear", "--calibration", "0", "--workers", "1", "--seed", "3"]
+    arguments = ["reproduce", "--phantom", "2", "-o", str(tmp_path), "--predictor", "linear", "--calibration", "0", "--workers", "1", "--seed", "15"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == (tmp_path / "table.md").read_text()
     told = json.loads((tmp_path / "findings.json").read_text())
@@ -156,7 +156,7 @@ def test_phantoms_end_to_end_with_the_figure(tmp_path, capsys):
     assert "not how patients score" in told["notes"][-1]
     assert (tmp_path / "figure.png").stat().st_size > 20_000
     drawn = {path: path.stat().st_mtime_ns for path in (tmp_path / "phantoms").rglob("*.gz")}
-    phantom_sets(tmp_path, 2, seed=3, workers=1)
+    phantom_sets(tmp_path, 2, seed=15, workers=1)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "phantoms").rglob("*.gz")} == drawn
 
 
