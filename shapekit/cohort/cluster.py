@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -104,6 +105,7 @@ def actors(address: str, job: Job, workers: int | None) -> Iterator[tuple[Callab
         import ray
     except ImportError as error:
         raise MissingPackageError("--ray needs ray; install it with: pip install 'shapekit[ray]'.") from error
+    _reach(address)
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
@@ -119,3 +121,14 @@ def actors(address: str, job: Job, workers: int | None) -> Iterator[tuple[Callab
         yield (lambda: Actor(kind, job)), workers or max(1, places)
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Knock at a cluster's door first: Ray itself knocks for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"there is no Ray cluster at {address} (nothing answers there); start one with `ray start`, or use --ray local.") from error

@@ -18,9 +18,10 @@ class Options:
 
     Parameters
     ----------
-    predictor, preset, bodies : str
+    predictor : str
     weights : Path or None
         None for the package's own.
+    preset, bodies : str
     meshes : tuple of str
         Formats.
     print, report : bool

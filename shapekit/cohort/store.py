@@ -193,7 +193,13 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what the system says about a write into one sentence."""
+        """Turn what the system says about a write into one sentence.
+
+        Raises
+        ------
+        OutputError
+            In the place of what was raised inside.
+        """
         try:
             yield
         except OSError as error:

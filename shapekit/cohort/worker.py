@@ -49,7 +49,7 @@ def prepare(job: Job) -> ShapekitError | None:
         check_formats(options.meshes, print=options.print)
         _model(options.predictor, options.weights, torch_device(job.device))
         if options.identity() != job.made_with:
-            raise InputError("a worker has other weights or another version of shapekit than this machine; install the same everywhere.")
+            return InputError("a worker has other weights or another version of shapekit than this machine; install the same everywhere.")
     except ShapekitError as error:
         return error
     return None
