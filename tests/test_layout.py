@@ -89,7 +89,7 @@ def test_every_folder_says_what_comes_in_and_what_goes_out():
 
 
 def test_test_folders_mirror_the_packages():
-    known = {path.name for path in PACKAGE.iterdir() if path.is_dir()} | {"laws", "oracles", "real"}
+    known = {path.name for path in PACKAGE.iterdir() if path.is_dir()} | {"benchmarks", "laws", "oracles", "real"}
     assert {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")} <= known
 
 

@@ -25,13 +25,14 @@ class Passed:
         For each of its vertices, the vertex of the given mesh it was.
     repairs : tuple of str
         What had to be done, in words; empty where nothing had.
+    solid : manifold3d.Manifold or None
+        The same mesh, where manifold3d is installed.
     """
 
     mesh: Mesh
     kept: NDArray[np.int64]
     repairs: tuple[str, ...]
     solid: Any = None
-    """The same as a ``manifold3d.Manifold``, where manifold3d is installed."""
 
 
 def checkers() -> tuple[str, ...]:
