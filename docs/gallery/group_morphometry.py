@@ -68,14 +68,20 @@ for level, shape in shapes.items():
     lr, ap, si = np.ptp(shape.mesh.vertices, axis=0)
     print(f"{level}: {shape.count} bodies, {lr:.1f} x {ap:.1f} x {si:.1f} mm (LR, AP, SI), SD {shape.sd_mm.mean():.2f} mm on average")
 
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-figure = Figure(figsize=(3.2 * len(shapes), 3.2), layout="constrained")
+figure = Figure(figsize=(3.2 * len(shapes) + 0.8, 3.2), layout="constrained")
 limit = max(float(np.percentile(shape.sd_mm, 98)) for shape in shapes.values())
 for axes, (level, shape) in zip(np.atleast_1d(figure.subplots(1, len(shapes), sharey=True, sharex=True)), shapes.items(), strict=True):
-    seen = shape.mesh.vertices[:, 0] < 0  # the left half, from the left: anterior to the left
-    drawn = axes.scatter(-shape.mesh.vertices[seen, 1], shape.mesh.vertices[seen, 2], c=shape.sd_mm[seen], s=6, vmin=0, vmax=limit, cmap="viridis")
-    axes.set(title=f"{level}, n = {shape.count}", aspect="equal", xlabel="AP, mm (anterior left)")
-figure.colorbar(drawn, label="SD of the surface, mm")
+    corners = shape.mesh.vertices[shape.mesh.faces]  # LR, AP, SI; seen from the left, anterior to the left
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    seen = np.flatnonzero(normals[:, 0] < 0)
+    seen = seen[np.argsort(-corners[seen, :, 0].mean(axis=1))]
+    drawn = PolyCollection(corners[seen][:, :, 1:] * (-1, 1), array=shape.sd_mm[shape.mesh.faces[seen]].mean(axis=1), cmap="viridis")
+    drawn.set(clim=(0, limit), edgecolor="face", linewidth=0.3)
+    axes.add_collection(drawn)
+    axes.set(title=f"{level}, n = {shape.count}", aspect="equal", xlim=(-21, 21), ylim=(-17, 17), xlabel="anterior   mm   posterior")
+figure.colorbar(drawn, ax=figure.axes, label="SD of the surface, mm")
 figure.savefig(arguments.output / "mean_shapes.png", dpi=90)
 print(arguments.output / "mean_shapes.png")

@@ -48,7 +48,7 @@ def cohort(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell how the data set was understood, and each scan's time.")] = False,
 ) -> int:
-    """Score every scan of a data set and write OUT/sub-X[/ses-Y]/<scan>/ of each, tables of the group, a report and failures.tsv.
+    """Score every scan of a data set and write OUT/sub-X/<scan>/ of each (sessions between them), tables of the group, a report and failures.tsv.
 
     Scans that are finished are skipped, so that a stopped run goes on where it was. Exit code 0: at least one scan was scored; 1: none;
     2: bad usage, or OUT cannot be written.

@@ -188,7 +188,7 @@ def _row(n: int, row: Measures, shown: list[int]) -> str:
         (grade, f"{grade} {row.deformity}".strip(), "words"),
         *((_plain(getattr(row, name)), _beside(getattr(row, name), getattr(row, f"expected_{name}")), "") for name in ("ha_mm", "hm_mm", "hp_mm")),
         (_plain(row.surface_distance_mm), _shown(row.surface_distance_mm, 2), ""),
-        (row.neighbours_used, row.neighbours_used, "words"),
+        (row.neighbours_used, row.neighbours_used, "words company"),
         (remark, remark or "ok", "words remark"),
     ]
     written = "".join(
