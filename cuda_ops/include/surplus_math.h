@@ -130,6 +130,9 @@ SHAPEKIT_INLINE F ramp_of(F sdf, float per_spacing) {
   return smaller(larger(sdf * -per_spacing, all<F>(-1.0f)), all<F>(1.0f));
 }
 
+// From this distance on the ramp has ended in float32, too: the occupancy is exactly 0, or 1 inside, and the slope 0.
+SHAPEKIT_INLINE float beyond_ramp(double spacing) { return float(spacing * (1.0 + 1e-6)); }
+
 template <typename F>
 SHAPEKIT_INLINE F occupancy_of(F ramp) {
   return 0.5f + ramp * (1.0f - 0.5f * absolute(ramp));
@@ -141,6 +144,12 @@ struct Sums {
   F first, middle, last, surplus, excess, weighted_expected, expected, actual;
   typename BitsOf<F>::type doubt;  // its highest bit says that a distance was not finite
 };
+
+// Notes whether a distance is not finite.
+template <typename F>
+SHAPEKIT_INLINE void doubt_terms(F expected, F actual, Sums<F>& sums) {
+  sums.doubt |= not_finite(expected) | not_finite(actual);
+}
 
 template <typename F>
 SHAPEKIT_INLINE void list_sums(const Sums<F>& sums, F* list) {
@@ -154,7 +163,7 @@ SHAPEKIT_INLINE void list_sums(const Sums<F>& sums, F* list) {
   list[ACTUAL] = sums.actual;
 }
 
-// Adds one voxel, or several side by side.
+// Adds one voxel, or several side by side; doubt_terms sees all voxels, this one only those that count.
 template <typename F>
 SHAPEKIT_INLINE void add_terms(F expected, F actual, const Line& line, F w, float per_spacing, Sums<F>& sums) {
   const F zero = all<F>(0.0f), weight = weight_at(line, w);
@@ -169,8 +178,6 @@ SHAPEKIT_INLINE void add_terms(F expected, F actual, const Line& line, F w, floa
   sums.weighted_expected += weight * e;
   sums.expected += e;
   sums.actual += a;
-  sums.doubt |= not_finite(expected);
-  sums.doubt |= not_finite(actual);
 }
 
 // An item's result from the sums over all its voxels and how many blocks doubted them.

@@ -65,7 +65,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   Sums<float> sums = {};
   walk(grids, lines, begin, count, w, [&](const float* e, const float* a, const Line& line, int at_w, i64, int) {
 #pragma unroll
-    for (int k = 0; k < AT_ONCE; ++k) add_terms(e[k], a[k], line, float(at_w + k), per_spacing, sums);
+    for (int k = 0; k < AT_ONCE; ++k) {
+      doubt_terms(e[k], a[k], sums);
+      add_terms(e[k], a[k], line, float(at_w + k), per_spacing, sums);
+    }
   });
 
   float list[RECORD];

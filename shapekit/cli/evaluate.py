@@ -14,8 +14,11 @@ def evaluate(
     count: Annotated[int, typer.Option("--number", "-n", help="Patients.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the test cohort; training uses 1000, calibration 1001.")] = 1002,
     predictors: Annotated[
-        str, typer.Option(help="Comma-separated; name, name:FILE for own weights, and a + for no context repair.")
-    ] = "neighbours,linear,coarse,generative,generative+",
+        str,
+        typer.Option(
+            help="Comma-separated; name, name:FILE for own weights, a + for no context repair; oracle knows all but what a body has of its own."
+        ),
+    ] = "oracle,neighbours,linear,coarse,generative,generative+",
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:

@@ -14,11 +14,13 @@ from shapekit.core.levels import Level
 from shapekit.core.values import Body, Sdf
 from shapekit.datasets import in_processes
 from shapekit.datasets.phantom import draw_scan
+from shapekit.evaluation.oracle import NAME as ORACLE
+from shapekit.evaluation.oracle import Oracle
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import GRADE_LIMITS
-from shapekit.phantom import Vertebra, body_patch
+from shapekit.phantom import Patient, Vertebra, body_patch
 from shapekit.pipeline import Scored, expect, find_bodies, interval_kind
-from shapekit.predictors import make_predictor
+from shapekit.predictors import Predictor, make_predictor
 from shapekit.scoring import score_patches
 from shapekit.sdf import halve_patch, resample_sdf
 from shapekit.spine import body_on_patch
@@ -31,12 +33,27 @@ DAMAGED_FROM = GRADE_LIMITS[0]
 
 @dataclass(frozen=True)
 class Spec:
-    """One predictor as it is judged: its name, its weights (None: the package's own), and whether broken neighbours are repaired."""
+    """One predictor as it is judged: its name, its weights (None: the package's own), and whether broken neighbours are repaired.
+
+    The predictor ``"oracle"`` knows each patient's true habits; see ``shapekit.evaluation.oracle``.
+    """
 
     name: str
     predictor: str
     weights: str | None = None
     repair: bool | None = None
+
+    def make(self, patient: Patient | None = None) -> Predictor:
+        """Make the predictor; the oracle for one patient, all others for anybody.
+
+        Raises
+        ------
+        UsageError, InputError
+            See ``make_predictor``.
+        """
+        if self.predictor == ORACLE and patient is not None:
+            return Oracle(patient)
+        return make_predictor("neighbours" if self.predictor == ORACLE else self.predictor, self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +126,7 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, residuals: bo
     losses = {level: vertebra.loss.worst for level, vertebra in truth.items()}
     rows, spread = [], []
     for spec in specs:
-        predictor = make_predictor(spec.predictor, spec.weights)
+        predictor = spec.make(scan.patient)
         for one in expect(found, predictor, repair=spec.repair):
             level = Level(one.measures.level)
             if one.expected is None or level not in twins:
@@ -150,7 +167,7 @@ def evaluate_phantoms(
         Told how many patients are done.
     """
     for spec in specs:
-        make_predictor(spec.predictor, spec.weights)  # what is wrong with it is told before an hour's work
+        spec.make()  # what is wrong with it is told before an hour's work
     judged = []
     for one in in_processes(partial(judge_phantom, specs=specs, seed=seed, residuals=residuals), range(count), workers=workers):
         judged.append(one)

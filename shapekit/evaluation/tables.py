@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.evaluation.statistics import auc, bootstrap, macro_f1
+from shapekit.phantom import VERSE_VALUES
 from shapekit.pipeline import SCORED
 
+NINETY_SD = 1.645
+"""Half the width of the middle nine tenths of a normal distribution, in standard deviations."""
 CONTEXTS = ("intact", "one_damaged", "both_damaged", "one_side")
 Row = dict[str, object]
 Figures = dict[str, object]
 
 
-def summary(rows: Sequence[Row], *, draws: int = 300) -> dict[str, Figures]:
+def summary(rows: Sequence[Row], *, draws: int = 300, against: str = "generative") -> dict[str, Figures]:
     """Work out every predictor's figures.
 
     Parameters
@@ -25,15 +28,21 @@ def summary(rows: Sequence[Row], *, draws: int = 300) -> dict[str, Figures]:
         Of ``judge_phantom``, any number of patients and predictors.
     draws : int
         Of the bootstrap over patients.
+    against : str
+        The predictor that the others are compared with, vertebra by vertebra; the last one where it was not judged.
 
     Returns
     -------
     dict
         For each predictor: counts; surface distance, Dice, turn and volume by context for healthy targets, and for fractured ones;
-        mean scores by grade; AUC, macro-F1, errors against the twins, coverage and width of the intervals. A figure with an
-        interval is a list of value, low, high (95 %).
+        mean scores by grade; AUC, macro-F1, errors against the twins, coverage and width of the intervals; and paired differences
+        from ``against`` over the vertebrae both have scored (positive: more than it). A figure with an interval is a list of value,
+        low, high (95 %).
     """
-    return {str(name): _one([row for row in rows if row["predictor"] == name], draws) for name in dict.fromkeys(row["predictor"] for row in rows)}
+    names = [str(name) for name in dict.fromkeys(row["predictor"] for row in rows)]
+    mine = {name: [row for row in rows if row["predictor"] == name] for name in names}
+    rival = against if against in names else names[-1]
+    return {name: _one(mine[name], draws) | _beside(mine[name], [] if name == rival else mine[rival], rival, draws) for name in names}
 
 
 def _one(rows: Sequence[Row], draws: int) -> Figures:
@@ -48,6 +57,7 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
     context = np.array([str(row["context"]) for row in scored])
     low, high = column("score_lo"), column("score_hi")
     healthy, any_, two = grade == 0, grade >= 1, grade >= 2
+    level, ratio, sound = np.array([row["level"] for row in scored]), column("volume_ratio"), healthy & (column("loss") < 0.05)
     told = np.array([-1 if row["genant_grade"] is None else int(str(row["genant_grade"])) for row in scored])
 
     def mean(values: NDArray[np.float64], which: NDArray[np.bool_]) -> list[float]:
@@ -68,17 +78,20 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
         "vertebrae": len(scored),
         "patients": len(np.unique(patient)),
         "abstained": 1.0 - sum(row["status"] == "ok" for row in asked) / max(len(asked), 1),
-        "surface_mm": {name: mean(surface, healthy & (context == name)) for name in CONTEXTS} | {"fractured": mean(surface, any_)},
+        "surface_mm": {name: mean(surface, healthy & (context == name)) for name in CONTEXTS}
+        | {"beside_damage": mean(surface, healthy & beside), "fractured": mean(surface, any_)},
         "surface_p95_mm": {name: _percentile(surface, healthy & (context == name)) for name in CONTEXTS} | {"fractured": _percentile(surface, any_)},
         "dice": {"healthy": mean(column("dice"), healthy), "fractured": mean(column("dice"), any_)},
         "turn_deg": {"healthy": mean(column("turn_deg"), healthy), "fractured": mean(column("turn_deg"), any_)},
-        "volume_ratio_healthy": mean(column("volume_ratio"), healthy & (column("loss") < 0.05)),
+        "volume_ratio_healthy": mean(ratio, sound),
+        "volume_ratio_at": {str(name): _mean(ratio[sound & (level == str(name))]) for name in VERSE_VALUES},
         "score_by_grade": {
             str(g): [*mean(score, grade == g), float(score[grade == g].std()) if (grade == g).any() else float("nan")] for g in range(4)
         },
         "twin_score_by_grade": {str(g): mean(twin, grade == g) for g in range(4)},
         "score_bias": mean(score - twin, any_),
         "score_error": {"healthy": mean(np.abs(score - twin), healthy), "fractured": mean(np.abs(score - twin), any_)},
+        "width_of_errors": float(2 * NINETY_SD * (score - twin).std()),
         "relative_loss_error": mean(np.abs(column("relative_loss") - column("twin_relative_loss")), everyone),
         "auc_any": area(any_, everyone),
         "auc_two": area(two, everyone),
@@ -89,6 +102,40 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
         "coverage": {name: mean(held.astype(float), stated & (context == name)) for name in CONTEXTS} | {"all": mean(held.astype(float), stated)},
         "interval_width": float(np.median((high - low)[stated])) if stated.any() else float("nan"),
     }
+
+
+def _beside(rows: Sequence[Row], others: Sequence[Row], rival: str, draws: int) -> Figures:
+    """Paired differences from another predictor's rows, all NaN where there are none."""
+    theirs = {(row["patient"], row["level"]): row for row in others if row["status"] in SCORED}
+    pairs = [(row, theirs[key]) for row in rows if row["status"] in SCORED and (key := (row["patient"], row["level"])) in theirs]
+    patient, grade = (np.array([row[name] for row, _ in pairs], dtype=int) for name in ("patient", "grade"))
+    context = np.array([str(row["context"]) for row, _ in pairs])
+    damaged = np.array([int(str(row["damaged"])) > 0 for row, _ in pairs], dtype=bool)
+
+    def both(name: str) -> NDArray[np.float64]:
+        return np.array([[one[name], other[name]] for one, other in pairs], dtype=np.float64).reshape(-1, 2)
+
+    surface, score, twin = both("surface_mm"), both("score"), both("twin_score")
+    error = np.abs(score - twin)
+
+    def apart(values: NDArray[np.float64], which: NDArray[np.bool_]) -> list[float]:
+        chosen = np.flatnonzero(which)
+        return list(bootstrap(lambda n: float(np.diff(values[chosen[n]]).mean() * -1), patient[chosen], draws=draws))
+
+    def areas(positive: NDArray[np.bool_]) -> list[float]:
+        return list(bootstrap(lambda n: auc(score[n, 0], positive[n]) - auc(score[n, 1], positive[n]), patient, draws=draws))
+
+    groups = {name: (grade == 0) & (context == name) for name in CONTEXTS} | {"beside_damage": (grade == 0) & damaged, "fractured": grade >= 1}
+    return {
+        f"surface_mm_beyond_{rival}": {name: apart(surface, which) for name, which in groups.items()},
+        f"score_error_beyond_{rival}": {"healthy": apart(error, grade == 0), "fractured": apart(error, grade >= 1)},
+        f"auc_any_beyond_{rival}": areas(grade >= 1),
+        f"auc_two_beyond_{rival}": areas(grade >= 2),
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _percentile(values: NDArray[np.float64], which: NDArray[np.bool_]) -> float:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.values import Mesh, Sdf
 from shapekit.mesh.extract import mesh_from_sdf, signed_volume
+from shapekit.ops import sample_field
 
 
 def volume_mm3(mesh: Mesh) -> float:
@@ -40,5 +41,5 @@ def surface_distance(one: Sdf, other: Sdf) -> float:
 def _one_way(mesh: Mesh, field: Sdf) -> float:
     corners = mesh.vertices[mesh.faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    distance = np.abs(field.sample(corners.mean(axis=1)))
+    distance = np.abs(sample_field(field.values, field.grid, corners.mean(axis=1)))
     return float((distance * area).sum() / area.sum())

@@ -20,11 +20,11 @@ OFF = -1e4
 
 
 class Coarse(nn.Module):
-    """Four neighbours → attention logits and a correction.
+    """Four neighbours → their shares at every voxel and a correction.
 
     ``forward`` takes the fields (B, 4, 40, 32, 32) in mm, absent ones of any finite value, the target's level (B,) int64 and who is
-    there (B, 4) bool, and returns the shares' logits (B, 4, 40, 32, 32) and the correction (B, 1, 40, 32, 32) in mm; ``blended``
-    makes a field of them on this or a finer grid.
+    there (B, 4) bool, and returns the shares (B, 4, 40, 32, 32), which sum to 1, and the correction (B, 1, 40, 32, 32) in mm;
+    ``blended`` makes a field of them on this or a finer grid.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -39,11 +39,12 @@ class Coarse(nn.Module):
         seen = torch.cat([(near - base) * there / DIFFERENCE_MM, there.expand_as(near), base / NEAR_MM], dim=1)
         out = self.trunk(seen, level, present)
         direct = torch.tensor([-1.0, 0.0, 0.0, -1.0], device=fields.device, dtype=out.dtype)[None, :, None, None, None]
-        return torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] + 2.0 * direct, OFF), DIFFERENCE_MM * out[:, SLOT_COUNT:]
+        logits = torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] + 2.0 * direct, OFF)
+        return torch.softmax(logits.float(), dim=1), DIFFERENCE_MM * out[:, SLOT_COUNT:].float()
 
 
 class Refine(nn.Module):
-    """Four neighbours and the coarse field → logits over the five of them and a correction; otherwise as ``Coarse``."""
+    """Four neighbours and the coarse field → shares of the five of them and a correction; otherwise as ``Coarse``."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -58,27 +59,46 @@ class Refine(nn.Module):
         out = self.trunk(seen, level, present)
         shares = torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] - 4.0, OFF)
         logits = torch.cat([shares, 2.0 * out[:, SLOT_COUNT : SLOT_COUNT + 1]], dim=1)
-        return logits, DIFFERENCE_MM * out[:, SLOT_COUNT + 1 :]
+        return torch.softmax(logits.float(), dim=1), DIFFERENCE_MM * out[:, SLOT_COUNT + 1 :].float()
 
 
-def blended(fields: Tensor, logits: Tensor, correction: Tensor) -> Tensor:
+def blended(fields: Tensor, shares: Tensor, correction: Tensor) -> Tensor:
     """Mix fields by their shares and add the correction.
 
     Parameters
     ----------
     fields : (B, n, I, J, K) float, mm
         On the networks' patch or one finer by a whole number; shares and correction, which are smooth, are interpolated.
-    logits : (B, n, i, j, k)
+    shares : (B, n, i, j, k)
     correction : (B, 1, i, j, k), mm
 
     Returns
     -------
     (B, 1, I, J, K), mm
     """
-    shares = torch.softmax(logits.float(), dim=1)
-    correction = correction.float()
-    if fields.shape[2:] != logits.shape[2:]:
+    if fields.shape[2:] != shares.shape[2:]:
         size = list(fields.shape[2:])
         shares = nn.functional.interpolate(shares, size=size, mode="trilinear", align_corners=False)
         correction = nn.functional.interpolate(correction, size=size, mode="trilinear", align_corners=False)
     return (shares * fields).sum(dim=1, keepdim=True) + correction
+
+
+def joined(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Coarse's shares and correction as refine's leave them: what the neighbours get directly and through the coarse field.
+
+    Parameters
+    ----------
+    first : shares (B, 4, i, j, k), correction (B, 1, i, j, k)
+        Of ``Coarse``.
+    second : shares (B, 5, i, j, k), correction (B, 1, i, j, k)
+        Of ``Refine``; the last share is the coarse field's.
+
+    Returns
+    -------
+    shares : (B, 4, i, j, k)
+    correction : (B, 1, i, j, k), mm
+        Blending the neighbours with these is blending them and the coarse field with refine's.
+    """
+    (shares, correction), (outer, more) = first, second
+    through = outer[:, SLOT_COUNT:]
+    return outer[:, :SLOT_COUNT] + through * shares, through * correction + more

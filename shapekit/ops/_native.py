@@ -21,6 +21,8 @@ ARGUMENTS = {
     "shapekit_surplus_forward": [*[POINTER] * 6, REAL, *_SIZES, POINTER],
     "shapekit_surplus_backward": [*[POINTER] * 7, REAL, *_SIZES, POINTER, POINTER],
     "shapekit_signed_distance": [POINTER, ctypes.POINTER(REAL), *_SIZES, POINTER],
+    "shapekit_sample_lattice": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, *[WHOLE] * 4, POINTER],
+    "shapekit_sample_points": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, LONG, POINTER, LONG, WHOLE, POINTER],
 }
 """The C interface (``cuda_ops/*/*_cpu.cpp``): pointers, spacing, batch and three sides, threads, results."""
 

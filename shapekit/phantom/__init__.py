@@ -6,6 +6,7 @@ Imports core only, so that its truth does not rest on the code that it is used t
 from shapekit.phantom.acquisition import Scan, acquire, random_rotation, scan_grid
 from shapekit.phantom.body import BodyShape, Plate
 from shapekit.phantom.ct import CtLook, draw_look, simulate_ct
+from shapekit.phantom.foresight import foreseen
 from shapekit.phantom.fracture import KINDS, Loss, break_body, draw_fractures, height_loss
 from shapekit.phantom.patient import VERSE_VALUES, Patient, Vertebra, body_patch, demo_patient, draw_patient, patient_generator
 
@@ -26,6 +27,7 @@ __all__ = [
     "draw_fractures",
     "draw_look",
     "draw_patient",
+    "foreseen",
     "height_loss",
     "patient_generator",
     "random_rotation",

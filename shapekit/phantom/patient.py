@@ -20,7 +20,7 @@ from shapekit.phantom.body import BodyShape
 from shapekit.phantom.fracture import MAX_LOSS, Fractures, Loss, break_body, crest_drop_mm, draw_fractures, height_loss, thinnest_mm, type_of
 from shapekit.phantom.fracture import MIN_THICKNESS_MM as MIN_THICKNESS_MM
 from shapekit.phantom.reference import LEVELS
-from shapekit.phantom.spine import compensate, draw_bodies, draw_gaps, stack
+from shapekit.phantom.spine import Habits, compensate, draw_bodies, draw_gaps, draw_habits, stack
 
 Float = NDArray[np.float64]
 
@@ -136,11 +136,14 @@ class Patient:
     sex : str
         ``"F"`` or ``"M"``.
     vertebrae : tuple of Vertebra
+    habits : Habits
+        What the healthy bodies were made from.
     """
 
     name: str
     sex: str
     vertebrae: tuple[Vertebra, ...]
+    habits: Habits
 
     def __iter__(self) -> Iterator[Vertebra]:
         return iter(self.vertebrae)
@@ -209,7 +212,8 @@ def draw_patient(
     if not chosen or any(level not in VERSE_VALUES for level in chosen) or list(chosen) != sorted(set(chosen)):
         raise InputError("levels must be different thoracic or lumbar levels from the head downward, at least one.")
     degeneration = float(generator.gamma(1.5, 0.5))
-    healthy = draw_bodies(chosen, sex=sex, degeneration=degeneration, generator=generator)
+    habits = draw_habits(sex=sex, degeneration=degeneration, generator=generator)
+    healthy = draw_bodies(chosen, habits, generator=generator)
     discs, turns = draw_gaps(chosen, healthy, generator=generator)
     arches = {level: draw_arch(level, healthy[level], generator=generator) for level in chosen}
     wanted = _wanted_fractures(fractures, chosen, generator)
@@ -226,7 +230,7 @@ def draw_patient(
         Vertebra(level, place.moved(place.origin + offset), healthy[level], actual[level], arches[level], wanted.get(level, ("", 0.0))[0])
         for level, place in zip(chosen, stack([actual[level] for level in chosen], discs, turns), strict=True)
     ]
-    return Patient(name, sex, tuple(vertebrae))
+    return Patient(name, sex, tuple(vertebrae), habits)
 
 
 def _usual_levels(variant: float) -> tuple[Level, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -29,40 +30,84 @@ MOST_ADDED_DEG = 45.0
 """Kyphosis that fractures can add at most."""
 RECUMBENT_KYPHOSIS_DEG = (39.0, 8.0)
 """T1-T12; standing 43.7 ± 9.0°; what lying down takes away is assumed."""
+LIP_ASIDE, LIP_WIDTHS, MOST_LIP_MM = (0.8, 0.35), (0.35, 0.7), 4.0
+"""Osteophytes: how far beside the front they sit (mean, SD; rad), how wide they are (rad), and how large at most."""
 
 
-def draw_bodies(levels: Sequence[Level], *, sex: str, degeneration: float, generator: Generator) -> dict[Level, BodyShape]:
+@dataclass(frozen=True, eq=False)
+class Habits:
+    """What a person's healthy bodies have in common down the column: standard normals, a column a usual level (T1 … L5).
+
+    Parameters
+    ----------
+    sizes : (4, 17) float
+        Ha, Hp, width, depth.
+    extra : (2, 4) float
+        What T13 and L6 add to their neighbours' sizes.
+    traits : (24, 17) float
+    wobble : (3, 16, 17) float
+        Departures from the mean outline: common to both rims, and of either.
+    sex : str
+        ``"F"`` or ``"M"``.
+    degeneration : float
+        Mean size of the osteophytic lips, mm.
+    """
+
+    sizes: Float
+    extra: Float
+    traits: Float
+    wobble: Float
+    sex: str
+    degeneration: float
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """What one body has of its own, whatever its neighbours look like.
+
+    Parameters
+    ----------
+    detail : (16,) float
+        Standard normals of the rims' proportions (4), the waist (2) and the plates (5 each).
+    lips : (2, 17) float, mm
+        Osteophytes at the superior and the inferior rim.
+    dents : pair of (n, 5) float
+        Of the superior and the inferior plate; see ``Plate``.
+    """
+
+    detail: Float
+    lips: Float
+    dents: tuple[Float, Float]
+
+
+def draw_habits(*, sex: str, degeneration: float, generator: Generator) -> Habits:
+    """Draw what the healthy bodies of one person have in common."""
+    sizes = np.clip(size_factor() @ generator.standard_normal(4 * len(LEVELS)), -3.0, 3.0).reshape(4, len(LEVELS))
+    extra = generator.standard_normal((2, 4))
+    traits = _along(generator, 24, len(LEVELS), TRAIT_ADJACENT)
+    wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), TRAIT_ADJACENT).reshape(3, 2 * HARMONICS, len(LEVELS))
+    return Habits(sizes, extra, traits, wobble, sex, degeneration)
+
+
+def draw_bodies(levels: Sequence[Level], habits: Habits, *, generator: Generator) -> dict[Level, BodyShape]:
     """Draw the healthy bodies of one person.
 
     Parameters
     ----------
     levels : sequence of Level
         From the head downward.
-    sex : str
-        ``"F"`` or ``"M"``.
-    degeneration : float
-        Mean size of the osteophytic lips, mm.
+    habits : Habits
     generator : numpy.random.Generator
 
     Returns
     -------
     dict of Level to BodyShape
     """
-    normal = np.clip(size_factor() @ generator.standard_normal(4 * len(LEVELS)), -3.0, 3.0).reshape(4, len(LEVELS))
-    extra = generator.standard_normal((2, 4))
-    traits = _along(generator, 24, len(LEVELS), TRAIT_ADJACENT)
-    wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), TRAIT_ADJACENT).reshape(3, 2 * HARMONICS, len(LEVELS))
-    bodies = {}
-    for level in levels:
-        index = _index(level)
-        size = normal[:, index]
-        if level in (Level.T13, Level.L6):
-            size = 0.85 * size + 0.5 * extra[0 if level is Level.T13 else 1]
-        bodies[level] = _draw_body(level, sex, size, traits[:, index], wobble[:, :, index], degeneration, generator)
-    return bodies
+    return {level: make_body(level, habits, _draw_own(level, habits.degeneration, generator)) for level in levels}
 
 
-def _index(level: Level) -> int:
+def column_of(level: Level) -> int:
+    """Column of a level in ``Habits``; T13 shares T12's, L6 L5's."""
     return LEVELS.index({Level.T13: Level.T12, Level.L6: Level.L5}.get(level, level))
 
 
@@ -78,9 +123,26 @@ def _sex_factor(name: str, sex: str) -> float:
     return 2.0 * (FEMALE_RATIO[name] if sex == "F" else 1.0) / (1.0 + FEMALE_RATIO[name])
 
 
-def _draw_body(level: Level, sex: str, size: Float, traits: Float, wobble: Float, degeneration: float, generator: Generator) -> BodyShape:
+def _lumbar(level: Level) -> float:
+    """0 up to T9, 1 from L2."""
+    return float(np.clip((column_of(level) - 8) / 5.0, 0.0, 1.0))
+
+
+def _draw_own(level: Level, degeneration: float, generator: Generator) -> Own:
+    detail = generator.standard_normal(16)
+    lips = np.stack([_lip(degeneration, generator) for _ in range(2)])
+    schmorl = 0.04 + 0.05 * _lumbar(level)
+    return Own(detail, lips, (_plate_detail(schmorl, generator), _plate_detail(schmorl, generator)))
+
+
+def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
+    """Shape a healthy body from what its person's bodies have in common and what it has of its own."""
+    column = column_of(level)
+    sex, size, traits, wobble = habits.sex, habits.sizes[:, column], habits.traits[:, column], habits.wobble[:, :, column]
+    if level in (Level.T13, Level.L6):
+        size = 0.85 * size + 0.5 * habits.extra[0 if level is Level.T13 else 1]
     row = level_references()[level]
-    lumbar = np.clip((_index(level) - 8) / 5.0, 0.0, 1.0)  # 0 up to T9, 1 from L2
+    lumbar = _lumbar(level)
     ha, hp = (
         HEIGHT_SCALE * mean * _sex_factor(name, sex) * (1.0 + 0.985 * sd / mean * z)
         for name, mean, sd, z in (("ha", row.ha_mm, row.ha_sd, size[0]), ("hp", row.hp_mm, row.hp_sd, size[1]))
@@ -88,7 +150,7 @@ def _draw_body(level: Level, sex: str, size: Float, traits: Float, wobble: Float
     width, depth = (_sex_factor(name, sex) * (1.0 + SIZE_SD[name] * z) for name, z in (("width", size[2]), ("depth", size[3])))
     usual_sag = HEIGHT_SCALE * ((row.ha_mm + row.hp_mm) / 2 - row.hm_mm)
     sag = max(usual_sag + (0.5 + 0.4 * lumbar) * traits[4], 0.25)
-    detail = 0.85 * traits[8:] + 0.53 * generator.standard_normal(16)  # rims' proportions (4), waist (2), plates (5 each)
+    detail = 0.85 * traits[8:] + 0.53 * own.detail
     outline = np.zeros((6, 2 * HARMONICS + 1))
     for n, (rim, w, d) in enumerate(
         ((RIM_SUPERIOR, row.width_superior_mm, row.depth_superior_mm), (RIM_INFERIOR, row.width_inferior_mm, row.depth_inferior_mm))
@@ -105,8 +167,7 @@ def _draw_body(level: Level, sex: str, size: Float, traits: Float, wobble: Float
         outline[rim, 1:] += _wobble_series(0.8 * wobble[0] + 0.6 * wobble[n + 1]) * outline[rim, 0]
     side = (0.040 + 0.026 * lumbar + 0.014 * traits[6]) * row.width_superior_mm * width
     outline[WAIST] = _waist(max(side, 0.3), *(0.9 + 0.5 * lumbar + 0.35 * detail[4:6]).clip(0.2, 2.4))
-    for lip in (LIP_SUPERIOR, LIP_INFERIOR):
-        outline[lip] = _lip(degeneration, generator)
+    outline[[LIP_SUPERIOR, LIP_INFERIOR]] = own.lips
     half_width = 0.25 * (row.width_superior_mm + row.width_inferior_mm) * width
     half_depth = 0.25 * (row.depth_superior_mm + row.depth_inferior_mm) * depth
     share = float(np.clip(0.62 + 0.15 * traits[5], 0.2, 0.9))
@@ -115,9 +176,9 @@ def _draw_body(level: Level, sex: str, size: Float, traits: Float, wobble: Float
         Plate(
             np.array([0.0, 0.25 * habit[0], 0.0, *(0.3 * habit[1:4])]),
             np.array([portion * sag, 0.92, -0.35 + 0.25 * habit[4]]),
-            _plate_detail(0.04 + 0.05 * lumbar, generator),
+            dents,
         )
-        for portion, habit in ((1.0 - share, detail[6:11]), (share, detail[11:]))
+        for portion, habit, dents in zip((1.0 - share, share), (detail[6:11], detail[11:]), own.dents, strict=True)
     ]
     body = BodyShape(outline, plates[0], plates[1], half_width, half_depth, rim_mm)
     return _with_heights(body, ha, (ha + hp) / 2 - sag, hp, share)
@@ -149,9 +210,9 @@ def bump_series(angle: float, width: float, height_mm: float) -> Float:
 
 def _lip(degeneration: float, generator: Generator) -> Float:
     """Osteophytes: mostly anterolateral, 0-4 mm."""
-    sides = np.pi / 2 + generator.choice([-1.0, 1.0]) * generator.normal(0.8, 0.35)
-    size = min(float(generator.exponential(max(degeneration, 1e-9))), 4.0)
-    return bump_series(float(sides), float(generator.uniform(0.35, 0.7)), size)
+    sides = np.pi / 2 + generator.choice([-1.0, 1.0]) * generator.normal(*LIP_ASIDE)
+    size = min(float(generator.exponential(max(degeneration, 1e-9))), MOST_LIP_MM)
+    return bump_series(float(sides), float(generator.uniform(*LIP_WIDTHS)), size)
 
 
 def _plate_detail(schmorl: float, generator: Generator) -> Float:

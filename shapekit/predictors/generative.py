@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
-from shapekit.networks import Coarse, NetworkConfig, Refine, blended
+from shapekit.networks import Coarse, NetworkConfig, Refine, blended, joined
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import place_of
 from shapekit.scoring import Spread
@@ -64,11 +64,11 @@ class Generative:
         level = torch.tensor([place_of(context.target) for context in contexts], device=self.device)
         with torch.inference_mode():
             half = _halved(fields)
-            shares = self.coarse(half, level, present)
-            made = blended(fields, *shares)
+            found = self.coarse(half, level, present)
             if self.stage == "refine":
-                shares = self.refine(half, _halved(made), level, present)
-                made = blended(torch.cat([fields, made], dim=1), *shares)
+                found = joined(found, self.refine(half, blended(half, *found), level, present))
+            # one target at a time: what a blend writes on the way stays in the processor's cache
+            made = torch.cat([blended(*one) for one in zip(*(part.split(1) for part in (fields, *found)), strict=True)])
         return list(made[:, 0].cpu().numpy())
 
     def uses(self, context: Context) -> tuple[Level, ...]:

@@ -11,6 +11,7 @@ from shapekit.core.conventions import AP, SI
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
+from shapekit.ops import sample_field
 
 NEAR_VOXELS = 0.9
 """Voxels as near to the surface as this stand for it: more than half a voxel, or a plate along the voxels' faces would have none."""
@@ -64,12 +65,13 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
     weight = np.where(normals[:, AP] < -0.7, WALL_WEIGHT, np.where(normals[:, SI] < -0.7, LOWER_PLATE_WEIGHT, 1.0))
     scale = np.sqrt(weight / weight.sum() * INDEPENDENT) / NOISE_MM
     middle = points.mean(axis=0)
+    about = points - middle
     spread = np.concatenate([np.full(3, np.radians(TILT_SD_DEG)), np.array(SHIFT_SD_MM)])
 
     def misfits(steps: Float) -> Float:  # (k, 6) -> (k, n + 6): all steps in one look-up
-        turns = Rotation.from_rotvec(steps[:, :3]).as_matrix()
-        moved = (points - middle) @ turns.transpose(0, 2, 1) + (middle + steps[:, None, 3:])
-        gap = actual.sample(frame.to_world(moved)).astype(np.float64)
+        turns = frame.axes @ Rotation.from_rotvec(steps[:, :3]).as_matrix()
+        moves = np.concatenate([turns, frame.to_world(middle + steps[:, 3:])[:, :, None]], axis=2)
+        gap = sample_field(actual.values, actual.grid, about, moves=moves).astype(np.float64)
         missing = gap / np.sqrt(1.0 + (gap / LOSS_MM) ** 2)
         beyond = gap / (1.0 + (gap / EXCESS_MM) ** 2) ** 0.25
         return np.concatenate([scale * np.where(gap > 0, missing, beyond), steps / spread], axis=1)

@@ -12,6 +12,7 @@ from shapekit.core.conventions import SI
 from shapekit.core.frame import Frame
 from shapekit.core.values import Mesh, Sdf
 from shapekit.mesh import mesh_from_sdf, smooth_mesh, vertex_normals
+from shapekit.ops import sample_field
 
 Float = NDArray[np.float64]
 
@@ -103,7 +104,7 @@ def _follow(actual: Sdf, start: Float, inward: Float, nearest: Float) -> Float:
     sign = np.where(nearest < 0, -1.0, 1.0)
     steps = np.arange(0.0, CAP_MM + STEP_MM, STEP_MM)
     points = start[:, None] + (sign[:, None] * inward)[:, None] * steps[:, None]
-    field = sign[:, None] * actual.sample(points).astype(np.float64)  # positive at the start, negative behind the surface
+    field = sign[:, None] * sample_field(actual.values, actual.grid, points).astype(np.float64)  # positive at the start, negative behind the surface
     behind = field < 0
     first = np.argmax(behind, axis=1)
     met = behind[np.arange(len(start)), first]

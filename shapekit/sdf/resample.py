@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
+from shapekit.ops import resample_field
 
 FINE_MM = 1.6
 """Spacing that trilinear interpolation and marching cubes can follow a body's curvature on."""
@@ -15,7 +16,7 @@ FINE_MM = 1.6
 
 def resample_sdf(sdf: Sdf, grid: Grid) -> Sdf:
     """Sample a signed distance field (mm) at the voxels of another grid, trilinear."""
-    return Sdf(sdf.sample(grid.points()), grid)
+    return Sdf(resample_field(sdf.values, sdf.grid, grid), grid)
 
 
 def halve_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:

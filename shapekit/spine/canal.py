@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
+from shapekit.ops import resample_field
 
 LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(-50.0, 21.0), np.arange(-26.0, 27.0)
 """Millimetres that are looked at about the body's centre."""
@@ -119,8 +120,9 @@ def find_canal(
 
 
 def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> Canal | None:
-    lattice = frame.to_world(np.stack(np.meshgrid(LR_MM, AP_MM, SI_MM, indexing="ij"), axis=-1))
-    bone = grid.sample(mask.astype(np.float32), lattice)[0] > 0.5
+    middle = frame.moved(frame.to_world([axis_mm.mean() for axis_mm in (LR_MM, AP_MM, SI_MM)]))
+    lattice = Grid.from_frame(middle, (len(LR_MM), len(AP_MM), len(SI_MM)), 1.0)
+    bone = resample_field(mask.astype(np.float32), grid, lattice, adds_way=False) > 0.5
     back = bone[:, int(np.argmin(np.abs(AP_MM))) :: -1, :]  # from the body's middle backward
     run = np.cumprod(back, axis=1).sum(axis=1)
     behind = back & (np.arange(back.shape[1])[None, :, None] >= run[:, None, :])

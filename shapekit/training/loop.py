@@ -103,8 +103,7 @@ class Trainer:
                 group["lr"] = self.config.rate * top[name] * factor
 
     def _coarse_step(self, batch: Batch) -> dict[str, float]:
-        logits, correction = self.networks["coarse"](batch.fields, batch.level, batch.present)
-        loss = shape_loss(blended(batch.fields, logits, correction), batch.target)
+        loss = shape_loss(blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present)), batch.target)
         self._descend("coarse", loss)
         return {"loss": float(loss.detach())}
 
@@ -132,8 +131,7 @@ class Trainer:
     def _refined(self, batch: Batch) -> Tensor:
         with torch.no_grad():
             first = blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present))
-        logits, correction = self.networks["refine"](batch.fields, first, batch.level, batch.present)
-        return blended(torch.cat([batch.fields, first], dim=1), logits, correction)
+        return blended(torch.cat([batch.fields, first], dim=1), *self.networks["refine"](batch.fields, first, batch.level, batch.present))
 
     def _descend(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]

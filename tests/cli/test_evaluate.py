@@ -24,7 +24,7 @@ def test_the_command_writes_rows_figures_table_and_picture(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--predictors", "oracle"], "oracle"),
+        (["--predictors", "prophet"], "prophet"),
         (["--predictors", "generative:none.safetensors"], "none.safetensors is not there"),
         (["-n", "0"], "--number is 0"),
     ],

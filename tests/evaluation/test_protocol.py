@@ -11,7 +11,8 @@ SEED = 4321
 
 @pytest.fixture(scope="module")
 def judged():
-    return judge_phantom(0, [Spec("mean", "neighbours"), Spec("linear", "linear", repair=False)], seed=SEED, residuals=True)
+    specs = [Spec("oracle", "oracle"), Spec("mean", "neighbours"), Spec("linear", "linear", repair=False)]
+    return judge_phantom(0, specs, seed=SEED, residuals=True)
 
 
 def test_every_vertebra_has_a_row_for_every_predictor(judged):
@@ -76,5 +77,31 @@ def test_too_few_vertebrae_for_a_spread_are_told():
 
 def test_a_table_has_a_column_for_every_predictor(judged):
     table = text_of(summary(judged.rows, draws=20))
-    assert table.startswith("| | mean | linear |")
+    assert table.startswith("| | oracle | mean | linear |")
     assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_the_oracle_is_the_nearest(judged):
+    def apart(name):
+        return np.mean([row["surface_mm"] for row in judged.rows if row["predictor"] == name and row["status"] == "ok"])
+
+    assert apart("oracle") < min(apart("mean"), apart("linear"))
+
+
+def test_predictors_are_compared_vertebra_by_vertebra():
+    generator = np.random.default_rng(0)
+    rows = []
+    for patient in range(30):
+        hard = generator.normal(0, 5)  # a patient's own difficulty drowns the difference, unless it is taken pair by pair
+        for level, grade in (("L1", 0), ("L2", 2)):
+            for name, more in (("generative", 0.0), ("mean", 0.25)):
+                surface, score = 9 + hard + more + generator.normal(0, 0.02), 40.0 * (grade > 0) - 20 * (name == "mean") * (grade > 0)
+                row = dict.fromkeys(("relative_loss", "twin_relative_loss", "dice", "turn_deg", "volume_ratio", "loss", "score_lo", "score_hi"), 0.0)
+                told = {"patient": patient, "predictor": name, "level": level, "status": "ok", "grade": grade, "genant_grade": grade}
+                rows.append(row | told | {"context": "intact", "damaged": 0, "score": score, "twin_score": 40.0 * (grade > 0), "surface_mm": surface})
+    found = summary(rows, draws=100)
+    value, low, high = found["mean"]["surface_mm_beyond_generative"]["intact"]
+    assert low < value < high
+    assert (low, high) == pytest.approx((0.25, 0.25), abs=0.02)
+    assert found["mean"]["score_error_beyond_generative"]["fractured"][0] == pytest.approx(20)
+    assert np.isnan(found["generative"]["auc_any_beyond_generative"][0])

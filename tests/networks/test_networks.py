@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from shapekit.networks import Coarse, Critic, NetworkConfig, Refine, blended, gradient_penalty
+from shapekit.networks import Coarse, Critic, NetworkConfig, Refine, blended, gradient_penalty, joined
 from shapekit.networks.blocks import folded, unfolded
 from shapekit.networks.critic import occupancy
 from shapekit.training.losses import shape_loss, surface_error_mm
@@ -40,8 +40,8 @@ def test_eight_voxels_become_channels_and_back():
 
 def test_untrained_networks_blend_what_is_there_and_correct_nothing(batch):
     fields, level, present = batch
-    logits, correction = Coarse(SMALL)(fields, level, present)
-    made = blended(fields, logits, correction)
+    shares, correction = Coarse(SMALL)(fields, level, present)
+    made = blended(fields, shares, correction)
     assert torch.equal(correction, torch.zeros_like(correction))
     torch.testing.assert_close(made[1], fields[1, 1:2])  # its only neighbour
     low, high = fields[0, :3].min(dim=0).values, fields[0, :3].max(dim=0).values
@@ -68,13 +68,23 @@ def test_a_neighbour_that_is_not_there_changes_nothing(batch, which):
 def test_a_finer_grid_gives_the_same_shape(batch):
     fields, _, _ = batch
     ramp = torch.linspace(-1, 1, 40)[None, None, :, None, None].expand(2, 4, *SHAPE)
-    logits = ramp * torch.tensor([1.0, 0.0, -1.0, 2.0])[None, :, None, None, None]
+    shares = torch.softmax(ramp * torch.tensor([1.0, 0.0, -1.0, 2.0])[None, :, None, None, None], dim=1)
     correction = ramp[:, :1] * 0.5
     fine = torch.nn.functional.interpolate(fields, scale_factor=2, mode="trilinear", align_corners=False)
-    half = blended(fields, logits, correction)
-    whole = torch.nn.functional.avg_pool3d(blended(fine, logits, correction), 2)
+    half = blended(fields, shares, correction)
+    whole = torch.nn.functional.avg_pool3d(blended(fine, shares, correction), 2)
     near = half.abs() < 6  # away from the balls' middles, where their distances have a cusp
     assert (whole - half)[near].abs().max() < 0.15
+
+
+def test_both_stages_in_one_blend_give_what_one_after_the_other_gives(batch):
+    fields, level, present = batch
+    coarse, refine = stirred(Coarse(SMALL)), stirred(Refine(SMALL))
+    with torch.no_grad():
+        first = coarse(fields, level, present)
+        made = blended(fields, *first)
+        second = refine(fields, made, level, present)
+        torch.testing.assert_close(blended(fields, *joined(first, second)), blended(torch.cat([fields, made], dim=1), *second))
 
 
 def test_the_critics_slope_reaches_every_weight_of_the_generator(batch):

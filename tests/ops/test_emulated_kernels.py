@@ -153,11 +153,18 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tests.ops.emulation import Emulator
 from tests.ops.cases import given, truth, upstream_for, assert_volumes
-from shapekit.ops import _cuda, _native, distance, surplus
+from shapekit.ops import _cuda, _native, distance, resample_field, sample_field, surplus
+from tests.factories import oblique_grid
 emulator, native = sys.argv[2:4], sys.argv[4]
 _cuda.launch = Emulator(*map(Path, emulator)).launch
 _native.LIBRARY_HANDLE = _native.load(native)
+import numpy as np
 import torch
+for sides in [(1, 1, 1), (5, 1, 6), (3, 4, 2)]:
+    grid = oblique_grid(sides)
+    values, corners = np.ones(sides, np.float32), np.array([[0, 0, 0], sides, [side - 1 for side in sides], [-1e9, 1e9, 0.5]])
+    assert (sample_field(values, grid, grid.to_world(corners)) >= 1).all()
+    assert np.allclose(resample_field(values, grid, grid), 1)
 for shape in [(1, 1, 1, 1), (2, 9, 12, 7), (1, 3, 20, 36)]:
     tensors = given(shape)
     volumes, _ = truth(tensors)
@@ -184,7 +191,7 @@ SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 
 def native_library(folder, sources=CUDA_OPS):
     target = folder / "native.so"
-    units = [str(sources / operator / f"{operator}_cpu.cpp") for operator in KERNELS]
+    units = [str(path) for path in sorted(sources.glob("*/*_cpu.cpp"))]
     flags = ["-std=c++17", "-fPIC", "-shared", "-Wno-psabi", *SANITIZERS, "-pthread"]
     subprocess.run([compiler(), *flags, "-o", str(target), *units], check=True, capture_output=True, text=True)
     return target

@@ -7,17 +7,19 @@ import pytest
 from shapekit import ops
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATORS = {"surplus": "surplus_volume", "distance": "signed_distance"}
+OPERATORS = {"surplus": "surplus_volume", "distance": "signed_distance", "sampling": "sample_field"}
+ON_THE_CPU = ("sampling",)
+"""Operators whose inputs never are on a GPU: they have no kernel."""
 
 
 @pytest.mark.parametrize(("short", "name"), OPERATORS.items())
 def test_an_operator_is_in_every_place(short, name):
     assert callable(getattr(ops, name))
+    kernels = () if short in ON_THE_CPU else (f"cuda_ops/{short}/{short}.cu", f"cuda_ops/emulator/{short}.cpp")
     for path in (
-        f"cuda_ops/{short}/{short}.cu",
+        *kernels,
         f"cuda_ops/{short}/{short}_cpu.cpp",
         f"cuda_ops/include/{short}_math.h",
-        f"cuda_ops/emulator/{short}.cpp",
         f"shapekit/ops/{short}.py",
         f"tests/ops/test_{short}.py",
         f"benchmarks/test_bench_{short}.py",

@@ -126,6 +126,32 @@ def test_what_is_not_finite_is_named(place, name, wrong):
         run(tensors, backend="cpu")
 
 
+@pytest.mark.parametrize("place", [0, 1], ids=TENSORS[:2])
+def test_what_is_not_finite_is_found_where_both_bodies_are_absent(place):
+    tensors = list(given((1, 4, 5, 70)))
+    tensors[0], tensors[1] = torch.full_like(tensors[0], 9.0), torch.full_like(tensors[1], 9.0)
+    assert (torch.ops.shapekit.surplus_volume(*tensors) == 0).all()
+    tensors[place][0, 2, 3, 41] = float("nan")
+    with pytest.raises(sk.InputError, match=TENSORS[place]):
+        run(tensors, backend="cpu")
+
+
+@pytest.mark.parametrize("spacing_mm", [0.7, 1.0, 1.3])
+def test_voxels_that_are_passed_over_would_have_counted_nothing(spacing_mm):
+    *tensors, _ = given((2, 6, 5, 40))
+    generator = torch.Generator().manual_seed(4)
+    ends = spacing_mm * (1 + torch.tensor([-1e-3, -1e-6, -1e-7, 0.0, 1e-7, 1e-6, 1e-3, 5.0]))
+    for n in range(2):  # runs of eight voxels at the ends of the ramp, outside and inside
+        pick = torch.randint(0, len(ends), tensors[n].shape, generator=generator)
+        inside = torch.rand((2, 6, 5, 5), generator=generator).repeat_interleave(8, dim=3) < 0.3
+        tensors[n] = torch.where(inside, -ends[pick], ends[pick])
+    volumes, gradients_for = truth((*tensors, spacing_mm))
+    assert_volumes(torch.ops.shapekit.surplus_volume(*tensors, spacing_mm), volumes, tolerance=1e-6)
+    upstream = upstream_for(volumes)
+    for one, other in zip(torch.ops.shapekit.surplus_volume_backward(upstream, *tensors, spacing_mm), gradients_for(upstream), strict=True):
+        assert one.double() == pytest.approx(other, abs=1e-6 * float(upstream.abs().max()))
+
+
 def test_a_rotation_that_is_none_is_named():
     tensors = list(given((1, 6, 5, 7)))
     tensors[3] = tensors[3] * 1.001
@@ -224,7 +250,7 @@ def instruction_sets():
 @pytest.mark.parametrize("optimised", ["-O1", "-O3"])
 def test_every_instruction_set_agrees_with_float64(monkeypatch, tmp_path, level, optimised):
     library = tmp_path / "native.so"
-    sources = [str(CUDA_OPS / operator / f"{operator}_cpu.cpp") for operator in ("surplus", "distance")]
+    sources = [str(CUDA_OPS / operator / f"{operator}_cpu.cpp") for operator in ("surplus", "distance", "sampling")]
     flags = ["-std=c++17", "-fPIC", "-shared", "-Wno-psabi", "-DSHAPEKIT_NO_CLONES", f"-march={level}", optimised]
     subprocess.run([compiler(), *flags, "-o", str(library), *sources, "-pthread"], check=True)
     monkeypatch.setattr(_native, "LIBRARY_HANDLE", _native.load(str(library)))
