@@ -184,11 +184,17 @@ def _on_midline(field: Float, lr: Float) -> Float:
 
 def _edges(ap: Float, outward: Float) -> tuple[float, float]:
     """AP of the back and the front edge of an endplate: where, going outward, its profile begins to fall faster than 45°."""
-    fall = np.diff(outward) / np.diff(ap)
-    quarter = len(ap) // 4
-    front = next((n for n in range(len(ap) - 1 - quarter, len(ap) - 1) if fall[n] < -STEEP), len(ap) - 1)
-    back = next((n for n in range(quarter, 0, -1) if fall[n - 1] > STEEP), 0)
-    return float(ap[back]), float(ap[front])
+    return -_front_edge(-ap[::-1], outward[::-1]), _front_edge(ap, outward)
+
+
+def _front_edge(ap: Float, outward: Float) -> float:
+    """AP where the fall from one place to the next passes 45°, interpolated between the two; the last place where it never does."""
+    fall, between = np.diff(outward) / np.diff(ap), (ap[:-1] + ap[1:]) / 2
+    for n in range(max(len(ap) - 1 - len(ap) // 4, 1), len(ap) - 1):
+        if fall[n] < -STEEP:
+            share = (fall[n - 1] + STEEP) / (fall[n - 1] - fall[n]) if fall[n - 1] > -STEEP else 0.5
+            return float(between[n - 1] + share * (between[n] - between[n - 1]))
+    return float(ap[-1])
 
 
 def _crest(ap: Float, outward: Float, start: float, stop: float) -> tuple[float, float]:
