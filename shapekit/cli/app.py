@@ -14,6 +14,7 @@ from shapekit.cli.evaluate import evaluate
 from shapekit.cli.phantom import phantom
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
+from shapekit.cli.segment import segment
 from shapekit.cli.train import train
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(score)
+app.command()(segment)
 app.command()(phantom)
 app.command()(train)
 app.command()(evaluate)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -128,7 +130,7 @@ def _superellipsoid(shape: tuple[int, ...], spacing_mm: float, middle: Float, ha
 def _tube(shape: tuple[int, ...], spacing_mm: float, line: Float, radius: float) -> Array:
     """Distance outside a bent bar, mm."""
     best = np.full(shape, np.inf, np.float32)
-    for a, b in zip(line[:-1], line[1:], strict=True):
+    for a, b in pairwise(line):
         i, j, k = _places(shape, spacing_mm, a)
         d = (b - a).astype(np.float32)
         along = (i * d[0])[:, None, None] + (j * d[1])[None, :, None] + (k * d[2])[None, None, :]

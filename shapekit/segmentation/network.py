@@ -180,7 +180,9 @@ def read_segmenter(path: str | Path, *, device: str = "cpu") -> NetworkEye:
         network = Segmenter(sizes)
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`.") from error
+        raise InputError(
+            f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
+        ) from error
     return NetworkEye(network, identity=identity, device=device)
 
 

@@ -173,7 +173,8 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     hu = worse_scanner(hu, generator)
     hu[~inside] = AIR_HU
     flip = slice(None, None, -1) if generator.random() < 0.5 else slice(None)
-    return Sample(*(np.ascontiguousarray(part[flip]) for part in (scaled(hu), memory, target)), complete, value)
+    image, memory, target = (np.ascontiguousarray(part[flip]) for part in (scaled(hu), memory, target))
+    return Sample(image, memory, target, complete, value)
 
 
 def _view(generator: Generator) -> Float:

@@ -54,7 +54,9 @@ def run_totalsegmentator(ct: str | Path, *, device: str = "cpu") -> LabelMap:
         ended = subprocess.run(asked, capture_output=True, text=True, check=False)
         if ended.returncode:
             last = (ended.stderr.strip() or ended.stdout.strip() or "no message").splitlines()[-1]
-            raise InputError(f"TotalSegmentator could not segment {shown(ct)} (it ended with {ended.returncode}: {last[:200]}); run it by itself first.")
+            raise InputError(
+                f"TotalSegmentator could not segment {shown(ct)} (it ended with {ended.returncode}: {last[:200]}); run it by itself first."
+            )
         labels = load(masks, name=stem(ct))
     assert isinstance(labels, LabelMap)
     return replace(labels, notes=(f"segmented by {PROGRAM}", *labels.notes))

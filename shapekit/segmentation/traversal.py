@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,7 @@ class Traversal:
         if self.progress is not None:
             self.progress(len(self.found))
 
-    def _part(self, array: NDArray[np.generic], start: Index, beyond: float) -> tuple[Mask, NDArray[np.generic]]:
+    def _part(self, array: NDArray[Any], start: Index, beyond: float) -> tuple[Mask, NDArray[Any]]:
         """Cut a patch that may reach beyond the volume; also say which of its voxels lie within."""
         low, high = np.clip(start, 0, array.shape), np.clip(start + self.patch, 0, array.shape)
         there = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))

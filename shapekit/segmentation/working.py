@@ -23,7 +23,7 @@ LOOKED_AT = 2_000_000
 """Voxels from which a scan's kind is told."""
 
 
-def scaled(hu: NDArray[np.floating] | NDArray[np.integer]) -> Array:
+def scaled(hu: NDArray[np.generic]) -> Array:
     """Scale Hounsfield units to what networks take, -1 to 1.
 
     Examples
@@ -31,7 +31,7 @@ def scaled(hu: NDArray[np.floating] | NDArray[np.integer]) -> Array:
     >>> scaled(np.array([-1000.0, 100.0, 400.0])).round(2)
     array([-1.  ,  0.  ,  0.76], dtype=float32)
     """
-    return np.tanh((np.asarray(hu, dtype=np.float32) - np.float32(CENTRE_HU)) / np.float32(SOFT_HU))
+    return np.asarray(np.tanh((np.asarray(hu, dtype=np.float32) - np.float32(CENTRE_HU)) / np.float32(SOFT_HU)))
 
 
 def check_hounsfield(image: Image, name: str) -> None:
@@ -62,7 +62,7 @@ def check_hounsfield(image: Image, name: str) -> None:
     if high - low < NARROW_HU:
         raise InputError(f"{said}, too narrow a range for a CT in Hounsfield units; give the CT as it was before it was normalised.")
     step = max(int(np.cbrt(image.array.size / LOOKED_AT)), 1)
-    looked = image.array[::step, ::step, ::step]
+    looked = image.array[::step, ::step, ::step].astype(np.float32)
     air, dense = float(np.mean(looked < LUNG_HU)), float(np.mean(looked > DENSE_HU))
     bone, below = float(np.mean(looked > BONE_HU)), float(np.mean((looked < FAT_HU) & (looked >= LUNG_HU)))
     if (dense > 0.05 and dense > 3 * air) or (bone < 1e-4 and below > 0.005 and below > 3 * air):
