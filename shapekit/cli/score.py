@@ -66,6 +66,7 @@ def score(
         return complain(str(error))
     with _progress(len(masks), quiet=quiet) as tell:
         from shapekit.cli.segment import segmented
+        from shapekit.core.values import LabelMap
         from shapekit.io import load
         from shapekit.results import score as score_spine
 
@@ -79,6 +80,9 @@ def score(
                     codes.append(complain(f"{spine.name} is the name of two masks; their results would overwrite each other: rename one."))
                     continue
                 names.add(spine.name)
+                if segment and isinstance(spine, LabelMap) and not spine.levels:
+                    codes.append(complain(f"no vertebral body was found in {spine.name}, so nothing was scored.", code=1))
+                    continue
                 result = score_spine(
                     spine, bodies=bodies, predictor=predictor, weights=weights, preset=preset, device=device, progress=partial(tell, mask.name)
                 )

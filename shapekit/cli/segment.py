@@ -78,25 +78,24 @@ def segmented(ct: Path, how: str, weights: Path | None, device: str, *, quiet: b
     Returns
     -------
     LabelMap
+        Without levels where no spine was found.
 
     Raises
     ------
     UsageError
         For another way, or without weights.
     InputError
-        If the CT cannot be read, is none, or shows no spine.
+        If the CT cannot be read or is none.
     MissingPackageError
         If TotalSegmentator is not installed.
     """
-    from shapekit.core.checks import InputError, check_choice
+    from shapekit.core.checks import check_choice
     from shapekit.results import torch_device
     from shapekit.segmentation import run_totalsegmentator
 
     if check_choice("segment", how, WAYS) == "totalsegmentator":
         return run_totalsegmentator(ct, device=torch_device(device))
     found = _iterative(ct, weights, device, quiet=quiet)
-    if not found.vertebrae:
-        raise InputError(f"no vertebral body was found in {found.labels.name}; give a CT that shows the spine.")
     return found.labels
 
 

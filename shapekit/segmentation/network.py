@@ -36,7 +36,7 @@ class SegmenterSizes:
     width : int
         Channels at every level; a multiple of 4.
     patch : int
-        Voxels along each side of a patch; a multiple of 16.
+        Voxels along each side of a patch; a multiple of 16, at least 32.
     spacing_mm : float
         Side of its cubic voxels.
 
@@ -51,10 +51,10 @@ class SegmenterSizes:
     spacing_mm: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.width < 4 or self.width % 4 or self.patch < 16 or self.patch % 16 or not 0.5 <= self.spacing_mm <= 4.0:
+        if self.width < 4 or self.width % 4 or self.patch < 32 or self.patch % 16 or not 0.5 <= self.spacing_mm <= 4.0:
             raise InputError(
                 f"width {self.width}, patch {self.patch} and spacing_mm {self.spacing_mm} build no network; "
-                "give multiples of 4 and of 16 and a spacing from 0.5 to 4."
+                "give multiples of 4 and of 16, a patch of at least 32 and a spacing from 0.5 to 4."
             )
 
 

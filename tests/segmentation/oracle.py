@@ -36,7 +36,7 @@ def known_scan(levels, spacing_mm, *, working_mm=2.0, seed=3, **field_of_view):
     inside = (np.abs(grid.to_index(points) - (np.array(grid.shape) - 1) / 2) <= np.array(grid.shape) / 2).all(axis=-1)
     shares = {}
     for vertebra in patient:
-        near = np.linalg.norm(points - vertebra.frame().origin, axis=-1) < 45.0
+        near = np.linalg.norm(points - vertebra.frame().origin, axis=-1) < 40.0
         share = np.zeros(working.shape, np.float32)
         share[near] = np.clip(0.5 - vertebra.signed_distance(points[near]) / working_mm, 0.0, 1.0)
         if (share * inside).any():
@@ -56,8 +56,8 @@ class OracleEye:
         assert image.shape == memory.shape == (self.patch,) * 3
         self.looks += 1
         low, high = np.clip(start, 0, self.known.working.shape), np.clip(start + self.patch, 0, self.known.working.shape)
-        here = tuple(slice(a, b) for a, b in zip(low, high))
-        there = tuple(slice(a, b) for a, b in zip(low - start, high - start))
+        here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        there = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
         for label in sorted(self.known.shares, key=lambda value: self.named[value].rank):
             seen = np.zeros(image.shape, np.float32)
             seen[there] = self.known.shares[label][here]

@@ -11,7 +11,7 @@ from tests.factories import oblique_grid
 def plausible(shape=(40, 44, 36), seed=0):
     """Air, fat, muscle, spongy bone and cortex in about a body's shares."""
     generator = np.random.default_rng(seed)
-    hu = generator.choice([-1000.0, -100.0, 50.0, 180.0, 900.0], shape, p=[0.3, 0.2, 0.45, 0.04, 0.01])
+    hu = generator.choice([-1000.0, -100.0, 50.0, 250.0, 900.0], shape, p=[0.3, 0.2, 0.45, 0.045, 0.005])
     return (hu + generator.normal(0.0, 15.0, shape)).round().astype(np.int16)
 
 
