@@ -48,7 +48,7 @@ def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
         read_segmenter(path)
 
 
-@pytest.mark.parametrize("sizes", [(6, 48, 2.0), (8, 40, 2.0), (8, 48, 0.1)])
+@pytest.mark.parametrize("sizes", [(6, 48, 2.0), (8, 40, 2.0), (8, 16, 2.0), (8, 48, 0.1)])
 def test_sizes_that_build_no_network_are_refused(sizes):
     with pytest.raises(InputError, match="build no network"):
         SegmenterSizes(*sizes)

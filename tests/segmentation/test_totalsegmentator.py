@@ -45,5 +45,5 @@ def test_without_it_the_message_says_what_to_install(tmp_path, monkeypatch):
 
 def test_its_failure_is_told_with_its_last_line(tmp_path, monkeypatch):
     installed(tmp_path, "import sys; sys.exit('first\\nno licence')", monkeypatch)
-    with pytest.raises(InputError, match="could not segment case.nii.gz .*no licence"):
+    with pytest.raises(InputError, match=r"could not segment case\.nii\.gz .*no licence"):
         run_totalsegmentator("case.nii.gz")

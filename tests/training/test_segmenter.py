@@ -10,7 +10,7 @@ from shapekit.segmentation import Sample, draw_volume, read_segmenter
 from shapekit.training import SegmenterConfig, draw_volumes, read_config, train_segmenter
 from shapekit.training.segmenter import SegmenterTrainer, draw_batch_of_patches, gathered, segmenter_loss
 
-TINY = SegmenterConfig(patients=2, width=8, patch=16, spacing_mm=4.0, batch=2, steps=6, checkpoint_every=2, watched=2)
+TINY = SegmenterConfig(patients=2, width=8, patch=32, spacing_mm=4.0, batch=2, steps=6, checkpoint_every=2, watched=2)
 
 
 class KilledError(Exception):
