@@ -19,10 +19,9 @@ def samples(volume):
 
 
 def test_a_volume_is_the_same_for_its_seed_and_index(volume):
-    again, other = draw_volume(2, seed=7, spacing_mm=3.0), draw_volume(3, seed=7, spacing_mm=3.0)
+    again = draw_volume(2, seed=7, spacing_mm=3.0)
     for name in ("hu", "labels", "body", "bone"):
         assert np.array_equal(getattr(volume, name), getattr(again, name))
-    assert volume.hu.shape != other.hu.shape or not np.array_equal(volume.hu, other.hu)
 
 
 def test_bodies_lie_in_bones_and_bones_are_bright(volume):

@@ -4,8 +4,10 @@ import pytest
 from shapekit.core.checks import InputError
 from shapekit.core.grid import Grid
 from shapekit.core.values import Image
+from shapekit.io.volumes import read_volume
 from shapekit.segmentation.working import check_hounsfield, scaled, to_working
 from tests.factories import oblique_grid
+from tests.real.conftest import real_file
 
 
 def plausible(shape=(40, 44, 36), seed=0):
@@ -69,3 +71,11 @@ def test_scaling_keeps_order_and_ends():
     values = scaled(np.array([-2000, -1000, -100, 40, 150, 800, 3000]))
     assert (np.diff(values) > 0).all()
     assert np.abs(values).max() <= 1.0
+
+
+@pytest.mark.parametrize("name", ["verse19/sub-verse005_ct", "verse19/sub-verse014_ct", "tptbox/sub-ct_label-22_ct", "totalsegmentator/example_ct"])
+def test_a_real_ct_passes_and_its_inversion_does_not(name):
+    ct = read_volume(real_file(f"{name}.nii.gz"))
+    check_hounsfield(ct, "ct")
+    with pytest.raises(InputError, match="inverted"):
+        check_hounsfield(Image(-ct.array.astype(np.float32), ct.grid), "ct")

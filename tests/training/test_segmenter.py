@@ -51,7 +51,7 @@ def test_the_weights_can_be_used_and_say_how_they_came_about(whole):
 
 
 def test_the_loss_falls_and_a_body_appears_where_it_is(volumes, tmp_path):
-    config = dataclasses.replace(TINY, width=16, rate=1e-2, patch=32, steps=60)
+    config = dataclasses.replace(TINY, rate=1e-2, steps=60)
     trainer = SegmenterTrainer(config, volumes[:1], [], tmp_path)
     batch = draw_batch_of_patches(volumes[:1], dataclasses.replace(config, batch=4, seed=2), 0)
     assert batch.present.sum() >= 2
