@@ -19,6 +19,7 @@ CENTRE_HU, SOFT_HU = 100.0, 300.0
 """Intensities are scaled by tanh((HU - centre) / width): soft tissue and spongy bone get most of the range, metal and air little."""
 LUNG_HU, DENSE_HU, BONE_HU, FAT_HU = -700, 700, 200, -200
 NARROW_HU = 100.0
+SOME_AIR = 0.02
 LOOKED_AT = 2_000_000
 """Voxels from which a scan's kind is told."""
 
@@ -64,8 +65,9 @@ def check_hounsfield(image: Image, name: str) -> None:
     step = max(int(np.cbrt(image.array.size / LOOKED_AT)), 1)
     looked = image.array[::step, ::step, ::step].astype(np.float32)
     air, dense = float(np.mean(looked < LUNG_HU)), float(np.mean(looked > DENSE_HU))
-    bone, below = float(np.mean(looked > BONE_HU)), float(np.mean((looked < FAT_HU) & (looked >= LUNG_HU)))
-    if (dense > 0.05 and dense > 3 * air) or (bone < 1e-4 and below > 0.005 and below > 3 * air):
+    bone, below = float(np.mean((looked > BONE_HU) & (looked <= DENSE_HU))), float(np.mean((looked < FAT_HU) & (looked >= LUNG_HU)))
+    # air is told by its share; a crop without air by bone, whose values spread where air's and fat's do not
+    if (dense > SOME_AIR and dense > 3 * air) or (max(air, dense) <= SOME_AIR and below > max(0.005, 2 * bone)):
         raise InputError(f"{said} and looks inverted (air bright, bone dark); give it as a CT, where air lies near -1000 and bone above 200.")
 
 
