@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench wheel-check clean
+.PHONY: demo test lint bench docs docs-run docs-linkcheck wheel-check clean
 
 NATIVE := $(wildcard cuda_ops/CMakeLists.txt cuda_ops/*.h cuda_ops/include/*.h cuda_ops/*/*_cpu.cpp)
 
@@ -27,10 +27,23 @@ test: lint
 	$(BIN)/pytest
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+	mkdir -p out/benchmarks
+	$(BIN)/pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds --benchmark-json=out/benchmarks/suite.json
+
+# The guide, to out/docs/index.html. Every warning is an error, links and references inside among them; docs-run also runs the gallery, docs-linkcheck
+# asks the pages' outside links, which needs a network.
+docs: $(VENV)/installed
+	rm -rf docs/api docs/auto_gallery out/docs
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs out/docs
+
+docs-run: export SHAPEKIT_DOCS_RUN = 1
+docs-run: docs
+
+docs-linkcheck: $(VENV)/installed
+	$(BIN)/sphinx-build -q -b linkcheck docs out/linkcheck
 
 clean:
-	rm -rf $(VENV) build dist out
+	rm -rf $(VENV) build dist out docs/api docs/auto_gallery
 
 # The wheel without extras, away from the sources: first made without a compiler, then with one. Both score, and score the same.
 wheel-check: $(VENV)/installed

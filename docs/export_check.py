@@ -52,6 +52,8 @@ def reread(folder, solid):
     files = {suffix: folder / f"{solid.name}.{suffix}" for suffix in FORMATS}
     main = next(iter(solid.scalars))
     ((name, vertices, faces),) = read_3mf(files["3mf"])
+    by_trimesh = trimesh.load_scene(files["3mf"], process=False)
+    by_pyvista = {suffix: pyvista.read(files[suffix]) for suffix in ("ply", "obj", "stl")}
     stl = trimesh.load_mesh(files["stl"])
     threemf = trimesh.Trimesh(vertices, faces, process=False)
     ply, obj = (trimesh.load_mesh(files[suffix], process=False) for suffix in ("ply", "obj"))
@@ -59,9 +61,12 @@ def reread(folder, solid):
     scene = trimesh.load_scene(files["glb"], process=False)
     (glb,) = scene.geometry.values()
     shifts = [abs(vertices - solid.mesh.vertices), abs(np.asarray(glb.vertices) - solid.mesh.vertices)]
-    shifts += [abs(np.asarray(points) * LPS - solid.mesh.vertices) for points in (ply.vertices, obj.vertices, vtp.points)]
+    points = (ply.vertices, obj.vertices, vtp.points, by_trimesh.geometry[name].vertices, by_pyvista["ply"].points, by_pyvista["obj"].points)
+    shifts += [abs(np.asarray(those) * LPS - solid.mesh.vertices) for those in points]
     kept = (
         name == solid.name
+        and list(by_trimesh.graph.nodes_geometry) == [solid.name]
+        and by_pyvista["stl"].n_cells == len(solid.mesh.faces)
         and list(scene.graph.nodes_geometry) == [solid.name]
         and f"o {solid.name}\n" in files["obj"].read_text()
         and list(vtp.field_data["names"]) == [solid.name]

@@ -6,9 +6,9 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from shapekit.core.checks import InputError, OutputError, UsageError, check_choice
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
-from shapekit.core.values import LabelMap, Measures, MeshSet
+from shapekit.core.values import COLUMNS, LabelMap, MeshSet
 from shapekit.export import PALETTES, check_formats, deficit_volume, expected_labels, show, solids_of, write_meshes
 from shapekit.io.nifti import write_distances, write_label_map
 from shapekit.io.paths import folder_name
 from shapekit.pipeline import Scored, measure
-from shapekit.predictors import make_predictor
+from shapekit.predictors import Predictor, make_predictor
 from shapekit.version import __version__
 from shapekit.vertebra import VertebraScore
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     import pandas
 
     from shapekit.report import InlineReport, Subject
-
-COLUMNS = ("case", *(field.name for field in fields(Measures)))
-"""Columns of ``scores.csv``, in their order."""
 
 MESH_GRID_MARGIN_MM = 10.0
 
@@ -100,6 +97,7 @@ class SpineScore(Sequence[VertebraScore]):
         meshes: Sequence[str] = (),
         print: bool = False,  # noqa: A002
         palette: str = "green-red",
+        keep: float = 1.0,
         report: bool = False,
     ) -> Path:
         """Write ``scores.csv``, ``scores.json``, ``expected.nii.gz``, ``deficit.nii.gz``, meshes and the report under ``folder/<case>/``.
@@ -117,6 +115,8 @@ class SpineScore(Sequence[VertebraScore]):
             Whether to write a plate for printing for each scored vertebra, too.
         palette : {"green-red", "plasma"}
             Colours of the meshes from score 0 to 100; ``"plasma"`` is safe for colour-blind readers.
+        keep : float
+            Share of the triangles that plates keep; ``meshes.json`` says how far their surfaces then lie off.
         report : bool
             Whether to write the report, one file that a browser shows without a network.
 
@@ -128,13 +128,13 @@ class SpineScore(Sequence[VertebraScore]):
         Raises
         ------
         UsageError
-            For an unknown mesh format or palette.
+            For an unknown mesh format or palette, or a share that is none.
         MissingPackageError
             For a mesh format whose package is not installed.
         OutputError
             If the folder cannot be written.
         """
-        check_formats(meshes, print=print)
+        check_formats(meshes, print=print, keep=keep)
         check_choice("palette", palette, tuple(PALETTES))
         target = Path(folder) / folder_name(self.name)
         try:
@@ -143,7 +143,7 @@ class SpineScore(Sequence[VertebraScore]):
                 stage = Path(staged)
                 if meshes or print:
                     (stage / "meshes").mkdir()
-                    write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, case=self.name)
+                    write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, keep=keep, case=self.name)
                 self.table().to_csv(stage / "scores.csv", index=False, float_format="%.4f", lineterminator="\n")
                 write_label_map(stage / "expected.nii.gz", self.expected_labels(), self.grid)
                 if report:
@@ -189,8 +189,37 @@ class SpineScore(Sequence[VertebraScore]):
         levels = {vertebra.measures.label: Level(vertebra.measures.level) for vertebra in self.vertebrae}
         write_segmentation(path, self.expected_labels(), self.grid, levels, images, description="shapekit expected bodies")
 
-    def show(self) -> InlineReport:
-        """Return the report; in a notebook, as the last value of a cell, it is shown in place."""
+    @overload
+    def show(self, viewer: Literal["report"] = "report", *, palette: str = "green-red") -> InlineReport: ...
+    @overload
+    def show(self, viewer: Literal["open3d"], *, palette: str = "green-red") -> None: ...
+    def show(self, viewer: str = "report", *, palette: str = "green-red") -> InlineReport | None:
+        """Return the report, which a notebook shows in place as the last value of a cell; or open a window.
+
+        Parameters
+        ----------
+        viewer : {"report", "open3d"}
+            ``"open3d"`` opens a window with the actual bodies coloured by score and, beside them, the expected ones with their deficit maps, and
+            waits until it is closed.
+        palette : {"green-red", "plasma"}
+            Colours of the window's actual bodies; the report has a switch of its own.
+
+        Returns
+        -------
+        InlineReport or None
+
+        Raises
+        ------
+        UsageError
+            For another viewer or palette, or a window where there is no screen.
+        MissingPackageError
+            For a window, without open3d.
+        """
+        check_choice("viewer", viewer, ("report", "open3d"))
+        check_choice("palette", palette, tuple(PALETTES))
+        if viewer == "open3d":
+            show(solids_of(self._all_scored(), palette=palette), title=self.name)
+            return None
         from shapekit.report import InlineReport, report_html
 
         return InlineReport(report_html(self._subject()))
@@ -226,25 +255,6 @@ class SpineScore(Sequence[VertebraScore]):
 
         return Subject(self.name, tuple(self._all_scored()), self.notes, self.options)
 
-    def open_window(self, *, expected: bool = True, palette: str = "green-red") -> None:
-        """Open a window with the actual bodies coloured by score, and wait until it is closed.
-
-        Parameters
-        ----------
-        expected : bool
-            Whether to show the expected bodies with their deficit map, too, beside the actual ones.
-        palette : {"green-red", "plasma"}
-
-        Raises
-        ------
-        UsageError
-            For another palette, or where there is no screen.
-        MissingPackageError
-            Without open3d.
-        """
-        solids = solids_of(self._all_scored(), palette=palette)
-        show(solids if expected else [solid for solid in solids if solid.kind == "actual"], title=self.name)
-
     def _all_scored(self) -> list[Scored]:
         return [vertebra.scored for vertebra in self.vertebrae]
 
@@ -270,7 +280,7 @@ def score(
     spine: LabelMap | MeshSet,
     *,
     bodies: str = "auto",
-    predictor: str = "generative",
+    predictor: str | Predictor = "generative",
     weights: str | Path | None = None,
     preset: str = "botros2022",
     device: str = "auto",
@@ -284,9 +294,9 @@ def score(
         What ``shapekit.load`` returns.
     bodies : {"auto", "given", "split"}
         Whether the labels are vertebral bodies already, or whole vertebrae whose arch must be cut off; ``"auto"`` looks for the spinal canal.
-    predictor : {"generative", "linear", "neighbours", "coarse"}
+    predictor : {"generative", "linear", "neighbours", "coarse"}, or Predictor
         What says which shape to expect: the networks (coarse and refine), the linear conditional shape model, the mean of the two
-        neighbours, or the first network alone.
+        neighbours, or the first network alone. One that was made already (``shapekit.predictors.make_predictor``) serves many spines.
     weights : path, optional
         A file that ``shapekit train`` wrote for the predictor; by default the package's own, trained on phantoms.
     preset : {"botros2022"}
@@ -323,7 +333,7 @@ def score(
     True
     """
     where = torch_device(device)
-    expecting = make_predictor(predictor, weights, device=where)
+    expecting = make_predictor(predictor, weights, device=where) if isinstance(predictor, str) else predictor
     try:
         scored, notes = measure(spine, bodies=bodies, predictor=expecting, preset=preset, device=where, progress=progress)
     except InputError as error:
@@ -332,7 +342,7 @@ def score(
         raise type(error)(f"{spine.name}: {error}") from error  # so that of many masks the right one is looked at
     grid = spine.grid if isinstance(spine, LabelMap) else _grid_around(spine)
     heard = (*spine.notes, *notes) if isinstance(spine, LabelMap) else notes
-    options = {"bodies": bodies, "predictor": predictor, "preset": preset}
+    options = {"bodies": bodies, "predictor": expecting.name, "preset": preset}
     if isinstance(spine, LabelMap):
         options["scheme"] = spine.scheme
     return SpineScore(spine.name, tuple(VertebraScore(one) for one in scored), grid, heard, options)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -17,6 +18,7 @@ TESTED_THROUGH = {
     "cli/demo.py": "cli/test_other_commands.py",
     "cli/doctor.py": "cli/test_app.py",
     "cli/phantom.py": "datasets/test_phantom.py",
+    "cli/reproduce.py": "study/test_reproduce.py",
     "cli/schemes.py": "cli/test_app.py",
     "cli/score.py": "cli/test_score_command.py",
     "export/gltf.py": "export/test_formats.py",
@@ -87,8 +89,16 @@ def test_every_folder_says_what_comes_in_and_what_goes_out():
 
 
 def test_test_folders_mirror_the_packages():
-    known = {path.name for path in PACKAGE.iterdir() if path.is_dir()} | {"laws", "oracles", "real"}
+    known = {path.name for path in PACKAGE.iterdir() if path.is_dir()} | {"benchmarks", "laws", "oracles", "real"}
     assert {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")} <= known
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_the_pages_outside_the_guide_lead_to_files(page):
+    """Those of the guide are Sphinx's business: `make docs` fails on them."""
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+    assert len(links) > 10 or page != "README.md"
 
 
 def test_no_file_knows_the_machine_it_was_written_on():

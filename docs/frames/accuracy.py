@@ -12,6 +12,7 @@ from shapekit.phantom.patient import body_patch, draw_patient, patient_generator
 from shapekit.spine import body_on_patch, extract_bodies, vertebra_frames
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 700
 SPACINGS = {"1 × 1 × 1": (1.0, 1.0, 1.0), "0.8 × 0.8 × 3": (0.8, 0.8, 3.0)}
 
 
@@ -23,7 +24,7 @@ def chord_frame(centres, n):
 
 rows = defaultdict(list)
 for index in range(COUNT):
-    generator = patient_generator(600, index)
+    generator = patient_generator(SEED, index)
     patient = draw_patient(generator)
     name = list(SPACINGS)[index % 2]
     scan = acquire(patient, scan_grid(patient, SPACINGS[name]), generator=generator)

@@ -1,7 +1,12 @@
-"""Score a small cohort of phantoms and draw it by true grade: python docs/gallery/cohort_figure.py [-n PATIENTS] [-o DIR].
+"""A cohort as a figure
+====================
+
+Score a small cohort of phantoms and draw it by true grade: ``python docs/gallery/cohort_figure.py [-n PATIENTS] [-o DIR]``.
 
 Phantoms know their truth, so the figure shows how the score separates grades; it says nothing about patients.
 """
+
+# sphinx_gallery_thumbnail_path = "figures/reproduce_phantom.png"
 
 import argparse
 import math

@@ -1,4 +1,10 @@
-"""Compare the score with height losses, the classical way: python docs/gallery/compare_with_heights.py [MASK]."""
+"""Compare the score with height losses
+====================================
+
+Beside the classical way: ``python docs/gallery/compare_with_heights.py [MASK]``.
+"""
+
+# sphinx_gallery_thumbnail_path = "figures/heights.png"
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,10 @@
-"""Score a mask and read what came out: python docs/gallery/score_a_mask.py [MASK] [-o DIR]."""
+"""Score a mask
+============
+
+Read what came out: ``python docs/gallery/score_a_mask.py [MASK] [-o DIR]``.
+"""
+
+# sphinx_gallery_thumbnail_path = "figures/report_demo_spine.png"
 
 import argparse
 from pathlib import Path

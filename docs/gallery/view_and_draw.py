@@ -1,4 +1,10 @@
-"""Take the shapes of one vertebra, see where bone is missing, and draw it: python docs/gallery/view_and_draw.py [MASK] [-o DIR]."""
+"""Shapes and figures of one vertebra
+==================================
+
+Take them, see where bone is missing, and draw it: ``python docs/gallery/view_and_draw.py [MASK] [-o DIR]``.
+"""
+
+# sphinx_gallery_thumbnail_path = "figures/card_demo_spine.png"
 
 import argparse
 from pathlib import Path

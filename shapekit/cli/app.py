@@ -8,10 +8,12 @@ from typing import Any
 
 import typer
 
+from shapekit.cli.cohort import cohort
 from shapekit.cli.demo import demo
 from shapekit.cli.doctor import doctor
 from shapekit.cli.evaluate import evaluate
 from shapekit.cli.phantom import phantom
+from shapekit.cli.reproduce import reproduce
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
 from shapekit.cli.segment import segment
@@ -28,9 +30,11 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(score)
 app.command()(segment)
+app.command()(cohort)
 app.command()(phantom)
 app.command()(train)
 app.command()(evaluate)
+app.command()(reproduce)
 app.command()(schemes)
 app.command()(doctor)
 

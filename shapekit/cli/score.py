@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SEGMENT_HELP = "MASK is a CT: segment it first, iterative (needs --segment-weights) or totalsegmentator (where it is installed)."
 MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
 PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
+PALETTE_HELP = "Colours of the meshes from score 0 to 100: green-red, or plasma, which colour-blind readers can tell apart."
+KEEP_HELP = "Share of the triangles that plates keep; meshes.json says how far their surfaces then lie off."
 
 
 def score(
@@ -44,6 +46,8 @@ def score(
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",
     print_: Annotated[bool, typer.Option("--print", help=PRINT_HELP)] = False,
+    palette: Annotated[str, typer.Option(help=PALETTE_HELP, metavar="NAME")] = "green-red",
+    keep: Annotated[float, typer.Option("--decimate", help=KEEP_HELP, metavar="SHARE")] = 1.0,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, which a browser shows without a network.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell how each mask was understood.")] = False,
@@ -61,7 +65,7 @@ def score(
         return complain("--body-mask goes with one mask at a time; score the others without it.")
     codes = []
     try:
-        formats = mesh_formats(meshes, print_=print_)
+        formats = mesh_formats(meshes, print_=print_, palette=palette, keep=keep)
     except ShapekitError as error:
         return complain(str(error))
     with _progress(len(masks), quiet=quiet) as tell:
@@ -87,7 +91,7 @@ def score(
                     spine, bodies=bodies, predictor=predictor, weights=weights, preset=preset, device=device, progress=partial(tell, mask.name)
                 )
                 tell(mask.name, "writing")
-                result.save(output, meshes=formats, print=print_, report=report)
+                result.save(output, meshes=formats, print=print_, palette=palette, keep=keep, report=report)
             except UsageError as error:  # the command is wrong, not the mask: the others would only repeat it
                 return complain(str(error))
             except ShapekitError as error:
@@ -97,20 +101,27 @@ def score(
     return max(codes) if 2 in codes else min(codes)
 
 
-def mesh_formats(words: str, *, print_: bool) -> tuple[str, ...]:
-    """Read ``--meshes``: formats with commas between them.
+def mesh_formats(words: str, *, print_: bool, palette: str = "green-red", keep: float = 1.0) -> tuple[str, ...]:
+    """Read ``--meshes``, formats with commas between them, and look at the options that go with them.
 
     Raises
     ------
     UsageError, MissingPackageError
-        For formats that cannot be written here, before anything is scored.
+        For what cannot be written here, before anything is scored.
     """
-    formats = tuple(word.strip().lower() for word in words.split(",") if word.strip())
-    if formats or print_:
-        from shapekit.export import check_formats
+    formats = mesh_words(words)
+    if formats or print_ or (palette, keep) != ("green-red", 1.0):
+        from shapekit.core.checks import check_choice
+        from shapekit.export import PALETTES, check_formats
 
-        check_formats(formats, print=print_)
+        check_choice("palette", palette, tuple(PALETTES))
+        check_formats(formats, print=print_, keep=keep)
     return formats
+
+
+def mesh_words(words: str) -> tuple[str, ...]:
+    """Take ``--meshes`` apart."""
+    return tuple(word.strip().lower() for word in words.split(",") if word.strip())
 
 
 def _close(result: SpineScore, *, quiet: bool, verbose: bool) -> int:

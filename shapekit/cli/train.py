@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -10,9 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from shapekit.training import Samples, TrainingConfig
-
-VALIDATION_SHARE = 20
-"""One spine in so many is held out to watch the training."""
 
 
 def train(
@@ -35,11 +31,13 @@ def train(
 ) -> int:
     """Train a predictor on synthetic patients and write DIR/<predictor>.safetensors; a stopped run goes on where it was."""
     from dataclasses import replace
+    from functools import partial
 
     from shapekit.cli.app import complain
     from shapekit.cli.bars import counting
     from shapekit.core.checks import ShapekitError, check_choice
-    from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks, write_predictor
+    from shapekit.study.fitting import TRAINED, fit_predictor
+    from shapekit.training import TrainingConfig, read_config
 
     try:
         if check_choice("task", task, ("shape", "segmentation")) == "segmentation":
@@ -49,41 +47,20 @@ def train(
             if not quiet:
                 typer.echo(f"{path.name}: {identity}")
             return 0
-        check_choice("predictor", predictor, ("generative", "linear", "neighbours"))
+        check_choice("predictor", predictor, TRAINED)
         options = read_config(config) if config is not None else TrainingConfig()
         options = replace(options, patients=patients) if patients else options
-        card: dict[str, object] = {"kind": predictor, "config": asdict(options)}
-        if data is not None:
-            card["cohort"] = f"{data.name}, vertebrae of grade 0"
-        tensors: dict[str, object] = {}
-        if predictor != "neighbours":
-            cohort = _cohort(output, data, kind, options, quiet)
-            subjects = list(dict.fromkeys(spine.subject for spine in cohort))
-            held = set(subjects[-max(len(subjects) // VALIDATION_SHARE, 1) :])
-            if predictor == "linear":
-                model = fit_linear(cohort, seed=options.seed)
-                tensors, card = {f"linear.{name}": value for name, value in model.tensors().items()}, card | {"ridge": model.ridge}
-            else:
-                learn, watch = ([spine for spine in cohort if (spine.subject in held) == kept] for kept in (False, True))
-                with counting("training", options.coarse_steps + options.refine_steps, quiet=quiet) as done:
-
-                    def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
-                        text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
-                        done((options.coarse_steps if stage == "refine" else 0) + step, text)
-
-                    tensors |= train_networks(options, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
-        path = output / f"{predictor}.safetensors"
-        identity = write_predictor(path, tensors, card)
-        if calibration:
-            from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
-
-            names = ("generative", "coarse") if predictor == "generative" else (predictor,)
-            specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
-            with counting("calibrating", calibration, quiet=quiet) as done:
-                judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, residuals=True, progress=done)
-            for name in names:
-                tensors |= {f"spread_{name}.{key}": value for key, value in fit_spread(judged, name).tensors().items()}
-            identity = write_predictor(path, tensors, card | {"calibration_patients": calibration})
+        path, identity = fit_predictor(
+            output,
+            predictor,
+            options,
+            partial(_cohort, output, data, kind, options, quiet),
+            card={"cohort": f"{data.name}, vertebrae of grade 0"} if data is not None else None,
+            calibration=calibration,
+            accelerator=accelerator,
+            devices=devices,
+            counting=partial(counting, quiet=quiet),
+        )
     except ShapekitError as error:
         return complain(str(error))
     if not quiet:

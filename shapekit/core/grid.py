@@ -100,7 +100,7 @@ class Grid:
         return order, (steps[0], steps[1], steps[2]), Grid(shape, self.affine @ inv_ornt_aff(turned, self.shape))
 
     def points(self) -> Float:
-        """Patient-space centres of all voxels, (*shape, 3) mm."""
+        """Patient-space centres of all voxels, ``(*shape, 3)`` mm."""
         i, j, k = (np.arange(side, dtype=np.float64)[:, None] * self.affine[:3, axis] for axis, side in enumerate(self.shape))
         return i[:, None, None] + j[None, :, None] + k[None, None, :] + self.affine[:3, 3]
 
@@ -109,7 +109,7 @@ class Grid:
 
         Parameters
         ----------
-        array : (*shape) float32
+        array : ``(*shape)`` float32
         points : (..., 3) float, mm, RAS
 
         Returns

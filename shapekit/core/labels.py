@@ -59,8 +59,10 @@ def summarise_labels(array: NDArray[np.unsignedinteger], grid: Grid) -> dict[int
     check_array("array", array, shape=grid.shape)
     order = sorted(range(3), key=lambda axis: -abs(array.strides[axis]))  # walk the memory as it lies
     walked = array.transpose(order)
-    where = np.nonzero(walked)
-    labels = walked[where]
+    corner = _filled_corner(walked)
+    filled = walked[tuple(slice(*ends) for ends in corner)]
+    where = tuple(index + begin for index, (begin, _) in zip(np.nonzero(filled), corner, strict=True))
+    labels = filled[filled > 0]
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     size = len(values)
     sums, start, stop = np.zeros((size, 3)), np.zeros((size, 3), np.int64), np.zeros((size, 3), np.int64)
@@ -77,3 +79,12 @@ def summarise_labels(array: NDArray[np.unsignedinteger], grid: Grid) -> dict[int
         int(value): LabelSummary(int(counts[n]), grid.to_world(sums[n] / counts[n]), start[n], stop[n], float(counts[n]) * grid.voxel_mm3)
         for n, value in enumerate(values)
     }
+
+
+def _filled_corner(array: NDArray[np.unsignedinteger]) -> list[tuple[int, int]]:
+    """Box of what is not 0, (begin, end) an axis: most of a scan is empty, and looking for voxels one by one takes forty times a maximum's time."""
+    columns = array.max(axis=2, initial=0) > 0
+    rows = [np.flatnonzero(columns.any(axis=1)), np.flatnonzero(columns.any(axis=0))]
+    ends = [(int(row[0]), int(row[-1]) + 1) if len(row) else (0, 0) for row in rows]
+    deep = np.flatnonzero(array[slice(*ends[0]), slice(*ends[1])].max(axis=(0, 1), initial=0))
+    return [*ends, (int(deep[0]), int(deep[-1]) + 1) if len(deep) else (0, 0)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,3 +231,7 @@ class Measures:
     predictor: str = ""
     weights_id: str = ""
     shapekit_version: str = field(default="")
+
+
+COLUMNS = ("case", *(field.name for field in fields(Measures)))
+"""Columns of ``scores.csv``, in their order."""

@@ -31,6 +31,8 @@ class Case:
         Genant grades (0-3) where somebody has read them; a level that nobody graded is absent.
     ct, body_mask, truth : Path or None
         Files that some data sets bring along.
+    deformities : mapping of Level to str
+        ``"wedge"``, ``"biconcave"`` or ``"crush"`` where somebody has read it of a fractured vertebra.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Case:
     ct: Path | None = None
     body_mask: Path | None = None
     truth: Path | None = None
+    deformities: Mapping[Level, str] = field(default_factory=dict)
 
     def load(self, *, exclude_cervical: bool = False) -> LabelMap:
         """Read the mask, its bodies where they are given, under this case's name.
@@ -84,7 +87,7 @@ def load_each(cases: Iterable[Case], *, exclude_cervical: bool = False) -> Itera
     ----------
     cases : iterable of Case
     exclude_cervical : bool
-        See :meth:`Case.load`.
+        See ``Case.load``.
 
     Yields
     ------

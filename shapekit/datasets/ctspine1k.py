@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from shapekit.datasets.case import Case
-from shapekit.datasets.tree import Tree, left_out, usable
+from shapekit.datasets.tree import Tree, Unreadable, left_out, usable
 from shapekit.io.paths import stem
 
 _SPLIT_FILE = "data_split.txt"
@@ -56,7 +56,7 @@ def read_ctspine1k(tree: Tree) -> tuple[list[Case], list[str]]:
             twice.append(mask)
             continue
         if reason := usable(mask):
-            notes.append(f"left out: {reason}")
+            notes.append(Unreadable.of(mask, reason))
             continue
         cases[scan] = Case(stem(mask), scan, mask, "ctspine1k", splits.get(scan, ""), ct=images.get(scan))
     unstated = sum(not case.split for case in cases.values())

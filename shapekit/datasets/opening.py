@@ -17,7 +17,7 @@ from shapekit.datasets.plain import read_plain, with_grades
 from shapekit.datasets.spineps import is_subregion_mask, is_vertebra_mask, read_spineps
 from shapekit.datasets.tables import TABLE_SUFFIXES, GradeTable, read_grades
 from shapekit.datasets.totalsegmentator import PROBED, class_folders, has_named_vertebrae, read_totalsegmentator
-from shapekit.datasets.tree import Tree, list_tree
+from shapekit.datasets.tree import Tree, Unreadable, list_tree
 from shapekit.datasets.verse import identity_of, read_verse
 from shapekit.datasets.xvertseg import mask_files, read_xvertseg
 from shapekit.io.paths import shown, stem
@@ -57,6 +57,11 @@ class Dataset(Sequence[Case]):
     def __getitem__(self, index: int | slice) -> Case | tuple[Case, ...]:
         return self.cases[index]
 
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Those notes that are of masks that cannot be opened at all."""
+        return tuple(note for note in self.notes if isinstance(note, Unreadable))
+
     def __len__(self) -> int:
         return len(self.cases)
 
@@ -64,7 +69,7 @@ class Dataset(Sequence[Case]):
         return iter(self.cases)
 
 
-def open_dataset(folder: str | Path, kind: str = "auto", *, grades: str | Path | None = None) -> Dataset:
+def open_dataset(folder: str | Path, kind: str = "auto", *, grades: str | Path | None = None, without: str | Path | None = None) -> Dataset:
     """Open a data set as its makers laid it out; see ``docs/datasets.md`` for the layouts.
 
     Files are listed, and tables and a few headers read; masks are read by :meth:`Case.load`. Nothing is ever written.
@@ -77,6 +82,8 @@ def open_dataset(folder: str | Path, kind: str = "auto", *, grades: str | Path |
     grades : path, optional
         Table of Genant grades that lies elsewhere (VerSe's workbook, or columns case, level, grade). Inside the folder, one named
         ``ryai190138_appendixe1``, ``genant_grades`` or ``grades`` (``.xlsx``, ``.csv``, ``.tsv``) is found.
+    without : path, optional
+        A folder inside that is none of the data set's, such as that of results.
 
     Returns
     -------
@@ -98,7 +105,7 @@ def open_dataset(folder: str | Path, kind: str = "auto", *, grades: str | Path |
     >>> _ = (folder / "verse266_seg.nii.gz").write_bytes(b"any"); open_dataset(folder)[0].subject
     'sub-verse266'
     """
-    tree = list_tree(folder)
+    tree = list_tree(folder, without=without)
     name = stem(folder)
     if kind == "auto":
         kind, why = _detect(tree)

@@ -229,7 +229,8 @@ def _relabelled(spine: LabelMap, labels: str) -> LabelMap:
 def _read_case(root: Path, subject: str, split: str, labels: str) -> Case:
     folder = root / "derivatives" / subject
     truth = folder / f"{subject}_truth.json"
-    grades = {Level(row["level"]): int(row["grade"]) for row in json.loads(truth.read_text())["vertebrae"] if row["in_scan"]}
+    seen = {Level(row["level"]): row for row in json.loads(truth.read_text())["vertebrae"] if row["in_scan"]}
+    grades = {level: int(row["grade"]) for level, row in seen.items()}
     mask = folder / f"{subject}_seg-vert_msk.nii.gz"
     if not mask.exists():
         raise FileNotFoundError(f"{mask.name} is missing")
@@ -245,6 +246,7 @@ def _read_case(root: Path, subject: str, split: str, labels: str) -> Case:
         ct=ct if ct.exists() else None,
         body_mask=regions if regions.exists() else None,
         truth=truth,
+        deformities={level: str(row["deformity"]) for level, row in seen.items() if grades[level]},
     )
 
 

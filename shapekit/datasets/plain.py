@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shapekit.datasets.case import Case
 from shapekit.datasets.tables import GradeTable
-from shapekit.datasets.tree import Tree, entities_of, left_out, usable
+from shapekit.datasets.tree import Tree, Unreadable, entities_of, left_out, usable
 from shapekit.io.paths import shown, stem
 
 
@@ -38,7 +38,7 @@ def read_plain(tree: Tree) -> tuple[list[Case], list[str]]:
         if name in cases:
             twice.append(mask)
         elif reason := usable(mask):
-            notes.append(f"left out: {reason}")
+            notes.append(Unreadable.of(mask, reason))
         else:
             subject = entities_of(mask)[0].get("sub", "")
             cases[name] = Case(name, f"sub-{subject}" if subject else name, mask, "auto")

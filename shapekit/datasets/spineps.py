@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shapekit.datasets.case import Case
-from shapekit.datasets.tree import Tree, entities_of, left_out, usable
+from shapekit.datasets.tree import Tree, Unreadable, entities_of, left_out, usable
 from shapekit.io.paths import stem
 
 _SUBREGIONS = ("spine", "subreg")
@@ -38,7 +38,7 @@ def read_spineps(tree: Tree) -> tuple[list[Case], list[str]]:
             twice.append(mask)
             continue
         if reason := usable(mask):
-            notes.append(f"left out: {reason}")
+            notes.append(Unreadable.of(mask, reason))
             continue
         taken.add(stem(mask))
         body = regions.get(_key(mask))

@@ -28,7 +28,10 @@ MAX_TABLE_BYTES = 1 << 26
 MAX_ROWS = 200_000
 MAX_COLUMNS = 1000
 _GRADE_COLUMN = re.compile(r"([TL]\d{1,2})_fx-g", re.IGNORECASE)
+_SHAPE_COLUMN = re.compile(r"([TL]\d{1,2})_fx-s", re.IGNORECASE)
 _GRADE_NAMES = ("grade", "genant_grade")
+_DEFORMITIES = {1: "wedge", 2: "biconcave", 3: "crush"}
+"""As VerSe's workbook and xVertSeg's scores number them; 0 is none."""
 
 Row = Sequence[object]
 
@@ -45,11 +48,14 @@ class GradeTable:
         Case → subject, where the table states it (VerSe: verse_ID → subject_ID).
     notes : tuple of str
         Cells and rows that were not understood.
+    deformities : mapping of str to mapping of Level to str
+        Case → type of each fractured vertebra, where the table states it (VerSe: T1_fx-s to L6_fx-s).
     """
 
     grades: Mapping[str, Mapping[Level, int]]
     subjects: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    deformities: Mapping[str, Mapping[Level, str]] = field(default_factory=dict)
 
 
 def read_grades(path: str | Path) -> GradeTable:
@@ -95,6 +101,17 @@ def grade_of(cell: object) -> int | None:
     if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
         return None
     return int(cell) if cell in (0, 1, 2, 3) else None
+
+
+def deformities_of(cells: Mapping[Level, object], grades: Mapping[Level, int]) -> dict[Level, str]:
+    """Return the types of deformity (0 none, 1 wedge, 2 biconcave, 3 crush) of the vertebrae that were graded as fractured.
+
+    Examples
+    --------
+    >>> deformities_of({Level.L1: 1.0, Level.L2: "3", Level.L3: 2, Level.L4: "x"}, {Level.L1: 1, Level.L2: 2, Level.L3: 0, Level.L4: 1})
+    {<Level.L1: 'L1'>: 'wedge', <Level.L2: 'L2'>: 'crush'}
+    """
+    return {level: kind for level, cell in cells.items() if grades.get(level, 0) and (kind := _DEFORMITIES.get(grade_of(cell) or 0))}
 
 
 def is_blank(cell: object) -> bool:
@@ -195,9 +212,11 @@ def _wide(header: list[str], rows: list[Row], name: str) -> GradeTable:
     columns = {n: level for n, title in enumerate(header) if (match := _GRADE_COLUMN.fullmatch(title)) and (level := level_of_name(match.group(1)))}
     if not columns:
         raise InputError(f"{name} names verse_ID and no grades; it needs the columns T1_fx-g to L6_fx-g.")
+    shapes = {n: level for n, title in enumerate(header) if (match := _SHAPE_COLUMN.fullmatch(title)) and (level := level_of_name(match.group(1)))}
     series, subject = header.index("verse_id"), header.index("subject_id") if "subject_id" in header else None
     grades: dict[str, dict[Level, int]] = {}
     subjects: dict[str, str] = {}
+    deformities: dict[str, dict[Level, str]] = {}
     twice: set[str] = set()
     odd = 0
     for row in rows:
@@ -209,13 +228,14 @@ def _wide(header: list[str], rows: list[Row], name: str) -> GradeTable:
             continue
         cells = {level: _cell(row, n) for n, level in columns.items()}
         grades[case] = {level: grade for level, cell in cells.items() if (grade := grade_of(cell)) is not None}
+        deformities[case] = deformities_of({level: _cell(row, n) for n, level in shapes.items()}, grades[case])
         odd += sum(grade_of(cell) is None and not is_blank(cell) for cell in cells.values())
         if subject is not None and (own := number_of(_cell(row, subject))):
             subjects[case] = own
     for case in twice:
-        grades[case] = {}
+        grades[case], deformities[case] = {}, {}
     notes = [f"{name}: {len(twice)} series have two rows, so their grades are left out"] if twice else []
-    return GradeTable(grades, subjects, (*notes, *_odd(odd, name)))
+    return GradeTable(grades, subjects, (*notes, *_odd(odd, name)), deformities)
 
 
 def _long(rows: list[Row], case: int, level: int, grade: int, name: str) -> GradeTable:

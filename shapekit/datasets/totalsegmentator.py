@@ -11,7 +11,7 @@ from pathlib import Path
 from shapekit.core.checks import InputError
 from shapekit.datasets.case import Case
 from shapekit.datasets.tables import read_rows
-from shapekit.datasets.tree import Tree, left_out, split_named, usable
+from shapekit.datasets.tree import Tree, Unreadable, left_out, split_named, usable
 from shapekit.io.load import FOLDER_SCHEME
 from shapekit.io.nifti import read_label_names
 from shapekit.io.paths import shown, stem
@@ -47,7 +47,7 @@ def read_totalsegmentator(tree: Tree) -> tuple[list[Case], list[str]]:
         if file.parent in covered or stem(file) in ("ct", "mri"):
             continue
         if reason := usable(file):
-            notes.append(f"left out: {reason}")
+            notes.append(Unreadable.of(file, reason))
         elif has_named_vertebrae(file):
             found.append(Case(stem(file), stem(file), file, "auto"))
         else:

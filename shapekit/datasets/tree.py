@@ -45,12 +45,14 @@ class Tree:
         return tuple(file for file in self.files if file.name.lower() in names)
 
 
-def list_tree(folder: str | Path) -> Tree:
+def list_tree(folder: str | Path, *, without: str | Path | None = None) -> Tree:
     """List every file below a folder; links are followed, and a folder is listed once however many links lead to it.
 
     Parameters
     ----------
     folder : path
+    without : path, optional
+        A folder that is passed by, such as that of results.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def list_tree(folder: str | Path) -> Tree:
         raise InputError(f"{shown(root)} is no folder; give the folder that holds the data set.")
     files: list[Path] = []
     notes: list[str] = []
-    seen: set[str] = set()
+    seen = set() if without is None else {os.path.realpath(without)}
     waiting = [root]
     while waiting:
         place = waiting.pop()
@@ -152,6 +154,20 @@ def usable(path: Path) -> str:
     except InputError as error:
         return str(error)
     return ""
+
+
+class Unreadable(str):
+    """The note that a mask was left out because it cannot be opened at all: which, and why."""
+
+    path: Path
+    reason: str
+
+    @classmethod
+    def of(cls, path: Path, reason: str) -> Unreadable:
+        """Make the note of a file and the sentence of :func:`usable`."""
+        note = cls(f"left out: {reason}")
+        note.path, note.reason = path, reason
+        return note
 
 
 def left_out(files: Sequence[Path] | Iterable[str], why: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shapekit.datasets.case import Case
 from shapekit.datasets.tables import GradeTable, number_of
-from shapekit.datasets.tree import Tree, entities_of, left_out, split_of, usable
+from shapekit.datasets.tree import Tree, Unreadable, entities_of, left_out, split_of, usable
 from shapekit.io.paths import stem
 
 _FLAT = re.compile(r"((?:verse|gl)\d+)(?:[_-].*)?_seg", re.IGNORECASE)
@@ -65,6 +65,7 @@ def read_verse(tree: Tree, table: GradeTable | None = None) -> tuple[list[Case],
     """
     table = table or GradeTable({})
     by_series = {number_of(case) or case: grades for case, grades in table.grades.items()}
+    types = {number_of(case) or case: kinds for case, kinds in table.deformities.items()}
     images = {_image_key(file): file for file in tree.volumes if identity_of(file) is None}
     cases: list[Case] = []
     taken: dict[str, Path] = {}
@@ -85,7 +86,7 @@ def read_verse(tree: Tree, table: GradeTable | None = None) -> tuple[list[Case],
             twice.append(mask)
             continue
         if reason := usable(mask):
-            broken.append(f"left out: {reason}")
+            broken.append(Unreadable.of(mask, reason))
             continue
         taken[series] = mask
         stated = table.subjects.get(series, "")
@@ -94,7 +95,8 @@ def read_verse(tree: Tree, table: GradeTable | None = None) -> tuple[list[Case],
         owner = stated or subject or series
         guessed += not (stated or subject)
         grades = by_series.get(series, by_series.get(_scan(mask), {}))
-        cases.append(Case(stem(mask), f"sub-{owner}", mask, "verse", split_of(mask, tree.root), dict(grades), ct=images.get(_image_key(mask))))
+        split, ct = split_of(mask, tree.root), images.get(_image_key(mask))
+        cases.append(Case(stem(mask), f"sub-{owner}", mask, "verse", split, dict(grades), ct=ct, deformities=dict(types.get(series, {}))))
     notes = [*broken, *left_out(twice, "a series that is there already")]
     notes += [f"{len(moved)} masks have another subject in the table than in their name; the table's counts"] if moved else []
     notes += [f"{len(several)} subjects have several series in the table and none in their name, so their grades are left out"] if several else []

@@ -27,17 +27,18 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], *, worke
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory has grown, and says so; nothing is lost
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield from Parallel(n_jobs=workers or os.cpu_count(), return_as="generator")(delayed(_alone)(work, item) for item in items)
+        yield from Parallel(n_jobs=workers or os.cpu_count(), return_as="generator")(delayed(alone)(work, item) for item in items)
 
 
-def _alone(work: Callable[[Item], Result], item: Item) -> Result:
+def alone(work: Callable[[Item], Result], item: Item) -> Result:
+    """Apply a function to an item in one thread: a result's last bits depend on how many share the sums."""
     import torch
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1, user_api="blas"):  # a matrix product's last bits depend on how many threads it ran on
+        with threadpool_limits(1, user_api="blas"):
             return work(item)
     finally:
         torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Sequence
@@ -88,7 +89,7 @@ def icp(expected: Mesh, actual: Mesh, *, reach_mm: float = 10.0) -> Alignment:
 
 
 def show(solids: Sequence[Solid], *, title: str = "shapekit") -> None:
-    """Open a window with coloured bodies, and wait until it is closed.
+    """Open a window with coloured bodies seen from the front, expected ones to the right of actual ones, and wait until it is closed.
 
     Parameters
     ----------
@@ -103,15 +104,38 @@ def show(solids: Sequence[Solid], *, title: str = "shapekit") -> None:
         Where there is no screen.
     """
     open3d = _open3d()
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    window = open3d.visualization.Visualizer()
+    if _no_screen() or not window.create_window(title):
         raise UsageError("there is no screen to show bodies on; write meshes with SpineScore.save and look at them on another machine.")
-    things = []
+    places = np.concatenate([solid.mesh.vertices for solid in solids]) if solids else np.zeros((1, 3))
+    aside = np.array([-1.2 * np.ptp(places[:, 0]), 0.0, 0.0])  # to the patient's left, the reader's right
     for solid in solids:
-        thing = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(solid.mesh.vertices), open3d.utility.Vector3iVector(solid.mesh.faces))
+        vertices = solid.mesh.vertices + (aside if solid.kind == "expected" else 0.0)
+        thing = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(solid.mesh.faces))
         thing.vertex_colors = open3d.utility.Vector3dVector(solid.colours / 255.0)
         thing.compute_vertex_normals()
-        things.append(thing)
-    open3d.visualization.draw_geometries(things, window_name=title)
+        window.add_geometry(thing)
+    camera = window.get_view_control()
+    camera.set_up((0.0, 0.0, 1.0))
+    camera.set_front((0.0, 1.0, 0.0))
+    camera.set_zoom(0.6)
+    window.run()
+    window.destroy_window()
+
+
+def _no_screen() -> bool:
+    """Whether there is none: open3d would draw into memory, where nobody can close its window."""
+    if not sys.platform.startswith("linux") or os.environ.get("WAYLAND_DISPLAY"):
+        return False
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return True
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    display = x11.XOpenDisplay(None)
+    if display:
+        x11.XCloseDisplay(ctypes.c_void_p(display))
+    return not display
 
 
 def _open3d() -> Any:

@@ -27,11 +27,11 @@ Writer = Callable[[Path, Sequence[Solid]], None]
 LPS = "SPACE=LPS, unit mm"
 FORMATS = {"glb": SPACE, "stl": LPS, "3mf": LPS_SPACE, "ply": LPS, "obj": LPS, "vtp": LPS}
 """Formats by suffix, and the space of each."""
-NEEDS = {"vtp": ("vtkmodules", "viz"), "3mf": ("lib3mf", "print"), "print": ("manifold3d", "print")}
-"""What a format or a plate needs: a module, and the extra that brings it."""
+NEEDS = {"vtp": ("vtkmodules", "viz"), "3mf": ("lib3mf", "print"), "print": ("manifold3d", "print"), "keep": ("fast_simplification", "print")}
+"""What a format, a plate or a simplified plate needs: a module, and the extra that brings it."""
 
 
-def check_formats(formats: Sequence[str], *, print: bool = False) -> None:  # noqa: A002
+def check_formats(formats: Sequence[str], *, print: bool = False, keep: float = 1.0) -> None:  # noqa: A002
     """Complain about formats that do not exist or whose packages are missing, before any work is done.
 
     Parameters
@@ -40,11 +40,13 @@ def check_formats(formats: Sequence[str], *, print: bool = False) -> None:  # no
         Keys of ``FORMATS``.
     print : bool
         Whether plates for printing are wanted, too.
+    keep : float
+        Share of the triangles that plates keep.
 
     Raises
     ------
     UsageError
-        For an unknown format, or a single word in place of a sequence.
+        For an unknown format, a single word in place of a sequence, a share that is none, or one without plates.
     MissingPackageError
         Naming the extra to install.
     """
@@ -53,11 +55,13 @@ def check_formats(formats: Sequence[str], *, print: bool = False) -> None:  # no
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"meshes has {name!r}, but each must be one of: {', '.join(FORMATS)}.")
-    wanted = [*formats, *(["print", *_plate_formats(formats)] if print else [])]
+    if not 0 < keep <= 1 or (keep < 1 and not print):
+        raise UsageError(f"the share of triangles that plates keep is {keep:g}, but must lie above 0, be at most 1, and go with plates for printing.")
+    wanted = [*formats, *(["print", *_plate_formats(formats)] if print else []), *(["keep"] if keep < 1 else [])]
     for name in wanted:
         module, extra = NEEDS.get(name, ("", ""))
         if module and find_spec(module) is None:
-            what = "plates for printing" if name == "print" else f"{name} files"
+            what = {"print": "plates for printing", "keep": "plates with fewer triangles"}.get(name, f"{name} files")
             raise MissingPackageError(f"{what} need {module}, which is not installed; install shapekit[{extra}].")
 
 
@@ -68,6 +72,7 @@ def write_meshes(
     *,
     print: bool = False,  # noqa: A002
     palette: str = "green-red",
+    keep: float = 1.0,
     case: str = "",
 ) -> None:
     """Write every vertebra's bodies, and those of the whole spine, in each format.
@@ -85,13 +90,15 @@ def write_meshes(
     print : bool
         Whether to write plates for printing: in those of 3MF and STL that are among the formats, in 3MF where neither is.
     palette : {"green-red", "plasma"}
+    keep : float
+        Share of the triangles that plates keep, see ``plate_of``.
     case : str
         Name of the case.
 
     Raises
     ------
     UsageError
-        For an unknown format or palette.
+        For an unknown format or palette, or a share that is none.
     MissingPackageError
         Naming the extra to install.
     InputError
@@ -99,7 +106,7 @@ def write_meshes(
     OutputError
         If a file cannot be written.
     """
-    check_formats(formats, print=print)
+    check_formats(formats, print=print, keep=keep)
     solids = solids_of(scored, palette=palette)
     by_kind = {kind: [solid for solid in solids if solid.kind == kind] for kind in KINDS}
     for suffix in dict.fromkeys(formats):
@@ -112,11 +119,11 @@ def write_meshes(
     shown = next((suffix for suffix in READABLE if suffix in formats), None)
     if shown and solids:
         write_scene(folder / "scene.mrml", solids, shown, case=case)
-    plates = [plate_of(one, palette=palette) for one in scored if one.expected] if print else []
+    plates = [plate_of(one, palette=palette, keep=keep) for one in scored if one.expected] if print else []
     for plate in plates:
         for suffix in _plate_formats(formats):
             write_plate(folder / f"{plate.level}_print.{suffix}", plate)
-    record = _record(solids, plates, formats, palette, case)
+    record = _record(solids, plates, formats, palette, case, keep)
     (folder / "meshes.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
@@ -136,7 +143,7 @@ def _writer(suffix: str, case: str) -> Writer:
     return writers[suffix]
 
 
-def _record(solids: Sequence[Solid], plates: Sequence[Plate], formats: Sequence[str], palette: str, case: str) -> dict[str, object]:
+def _record(solids: Sequence[Solid], plates: Sequence[Plate], formats: Sequence[str], palette: str, case: str, keep: float) -> dict[str, object]:
     return {
         "case": case,
         "shapekit_version": __version__,
@@ -164,6 +171,7 @@ def _record(solids: Sequence[Solid], plates: Sequence[Plate], formats: Sequence[
             {
                 "level": plate.level,
                 "space": BED,
+                "triangles_kept": keep,
                 "surface_error_mm": round(plate.surface_error_mm, 3),
                 "pieces": {piece.name: {"thinnest_wall_mm": _finite(piece.thinnest_mm)} for piece in plate.pieces},
                 "notes": plate.notes,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, MissingPackageError
 from shapekit.core.values import Mesh, Sdf
-from shapekit.export.gate import as_manifold, gate
+from shapekit.export.gate import Passed, gate
 from shapekit.export.plain import write_triangles
 from shapekit.export.solids import score_colours
 from shapekit.export.threemf import write_objects
@@ -116,7 +116,7 @@ def plate_of(one: Scored, *, palette: str = "green-red", keep: float = 1.0) -> P
         error = max(error, surface_error(surface, sdf))
         passed = gate(Mesh(frame.to_local(surface.vertices), surface.faces), name)
         notes += [f"{name}: {repair}" for repair in passed.repairs]
-        whole = _without_crumbs(_solid(passed.mesh, name), name, notes)
+        whole = _without_crumbs(_solid(passed), name, notes)
         right, left = whole.split_by_plane((1.0, 0.0, 0.0), 0.0)
         row: list[Piece] = []
         for part, turn in ((whole, ""), (left, "_left"), (right, "_right")):
@@ -125,7 +125,7 @@ def plate_of(one: Scored, *, palette: str = "green-red", keep: float = 1.0) -> P
                 continue
             piece = gate(_mesh_of(part, TURNS[turn]), name + turn)
             notes += [f"{name}{turn}: {repair}" for repair in piece.repairs]
-            thinnest = thinnest_wall(piece.mesh)
+            thinnest = thinnest_wall(piece)
             if thinnest < MIN_WALL_MM:
                 notes.append(f"{name}{turn} has walls of {thinnest:.1f} mm, thinner than {MIN_WALL_MM} mm: they may not print")
             row.append(Piece(kind + turn, piece.mesh, colours[kind], thinnest))
@@ -188,7 +188,7 @@ def surface_error(mesh: Mesh, sdf: Sdf) -> float:
     return float(np.abs(sdf.sample(points)).max())
 
 
-def thinnest_wall(mesh: Mesh) -> float:
+def thinnest_wall(piece: Passed) -> float:
     """Thickness of the thinnest wall found, mm: along lines from spread faces straight inward to a face that looks the other way.
 
     An edge is no wall: hits whose surface is inclined by more than 30° to the one the line started from are passed over. Infinite where no
@@ -199,7 +199,7 @@ def thinnest_wall(mesh: Mesh) -> float:
     MissingPackageError
         Without manifold3d.
     """
-    solid = _solid(mesh, "piece")
+    mesh, solid = piece.mesh, _solid(piece)
     corners = mesh.vertices[mesh.faces]
     chosen = corners[:: max(1, len(corners) // RAYS)]
     normals = np.cross(chosen[:, 1] - chosen[:, 0], chosen[:, 2] - chosen[:, 0])
@@ -215,11 +215,10 @@ def thinnest_wall(mesh: Mesh) -> float:
     return thinnest
 
 
-def _solid(mesh: Mesh, name: str) -> Any:
-    try:
-        return as_manifold(mesh, name)
-    except ImportError as error:
-        raise MissingPackageError("printable plates need manifold3d, which is not installed; install shapekit[print].") from error
+def _solid(passed: Passed) -> Any:
+    if passed.solid is None:
+        raise MissingPackageError("printable plates need manifold3d, which is not installed; install shapekit[print].")
+    return passed.solid
 
 
 def _without_crumbs(solid: Any, name: str, notes: list[str]) -> Any:

@@ -77,6 +77,18 @@ def read_itk(path: str | Path) -> Image:
     return Image(array.reshape(shape, order="A"), named_grid(name, shape, _LPS_TO_RAS @ affine))
 
 
+def data_file(path: str | Path) -> Path:
+    """Return the file that holds an image's voxels: the one that a ``.mhd`` or ``.nhdr`` header names, or the image itself.
+
+    Raises
+    ------
+    InputError
+        If the header cannot be read, or names a file that cannot be used.
+    """
+    require_file(path)
+    return _read_header(Path(path)).data
+
+
 @contextmanager
 def _silent_terminal() -> Iterator[None]:
     """Send file descriptor 2 nowhere: MetaIO writes its complaints there itself, past Python and past ITK's own switch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
 from shapekit.core.values import Mesh, Sdf
@@ -25,14 +26,22 @@ def mesh_from_sdf(sdf: Sdf) -> Mesh:
 
     if not (float(sdf.values.min()) < 0 < float(sdf.values.max())):
         raise InputError("the signed distance never changes sign; there is no surface to extract.")
-    padded = np.pad(sdf.values, 1, constant_values=float(np.abs(sdf.values).max()))
+    box, start = _box_around(sdf.values < 0)
+    padded = np.pad(sdf.values[box], 1, constant_values=float(np.abs(sdf.values).max()))
     padded[padded == 0] = TIE_MM  # a surface through voxel centres would lose triangles and with them be open
     # Lorensen's rule: scikit-image's default left holes on rough masks
     vertices, faces, _, _ = marching_cubes(padded, 0.0, method="lorensen", allow_degenerate=False)
-    world = sdf.grid.to_world(vertices.astype(np.float64) - 1.0)
+    world = sdf.grid.to_world(vertices.astype(np.float64) - 1.0 + start)
     mirrored = np.linalg.det(sdf.grid.affine[:3, :3]) < 0
     mesh = Mesh(world, faces[:, ::-1] if mirrored else faces)
     return mesh if signed_volume(mesh) > 0 else Mesh(mesh.vertices, mesh.faces[:, ::-1])
+
+
+def _box_around(inside: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
+    """Box of the voxels inside and one around them, and where it begins: a surface's triangles lie nowhere else."""
+    filled = [np.flatnonzero(inside.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)]
+    start = np.array([max(int(one[0]) - 1, 0) for one in filled], dtype=np.int64)
+    return tuple(slice(int(begin), int(one[-1]) + 2) for begin, one in zip(start, filled, strict=True)), start
 
 
 def signed_volume(mesh: Mesh) -> float:

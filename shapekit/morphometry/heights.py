@@ -17,6 +17,8 @@ _NAN = float("nan")
 
 BAND_MM = 5.0
 """Half width of the mid-sagittal band whose mean profile is measured."""
+MIDDLE_BAND_MM = 9.0
+"""Half width of the band across which a parabola is fitted for Hm: a depression is deepest on the midline, and its mean is not."""
 RIM_FRACTION = 0.08
 """The rims' crests lie within this share of the depth from the front and from the back."""
 STEEP = 1.0
@@ -100,8 +102,8 @@ def measure_heights(patch: Sdf) -> Heights:
 
     Each endplate's profile is the mean over a band of 10 mm about the midline; it ends where it begins to fall faster than 45°.
     Ha and Hp are the distances along SI between the crests of both rims, each the outermost point of its endplate within the
-    first and the last twelfth of the depth; Hm is the least distance in the middle third (the six points of Genant et al. 1993,
-    J Bone Miner Res 8:1137).
+    first and the last twelfth of the depth; Hm is the least distance in the middle third, on the midline of parabolas fitted across
+    18 mm (the six points of Genant et al. 1993, J Bone Miner Res 8:1137).
 
     Parameters
     ----------
@@ -137,7 +139,9 @@ def measure_heights(patch: Sdf) -> Heights:
     if seen.sum() < 4:
         raise InputError("no body meets the middle of its patch; its heights cannot be measured.")
     top, bottom = np.nanmean(tops[:, seen], axis=0), np.nanmean(bottoms[:, seen], axis=0)
-    ap_seen = ap[seen]
+    ap_seen, across = ap[seen], np.abs(lr - middle) <= MIDDLE_BAND_MM
+    fields = (_last_crossing(v, s)[:, seen] for v, s in ((values[across], si), (values[across][:, :, ::-1], si[::-1])))
+    upper_middle, lower_middle = (_on_midline(field, lr[across] - middle) for field in fields)
     upper_back, upper_front = _edges(ap_seen, top)
     lower_back, lower_front = _edges(ap_seen, -bottom)
     back, front = (upper_back + lower_back) / 2, (upper_front + lower_front) / 2
@@ -146,7 +150,7 @@ def measure_heights(patch: Sdf) -> Heights:
     (p_top, p_up), (p_low, p_down) = _crest(ap_seen, top, upper_back, upper_back + rim), _crest(ap_seen, -bottom, lower_back, lower_back + rim)
     step = float(ap_seen[1] - ap_seen[0])
     width = max(round(SMOOTH_MM / step) // 2 * 2 + 1, 1)
-    smooth = np.convolve(np.pad(top - bottom, width // 2, mode="edge"), np.full(width, 1.0 / width), mode="valid")
+    smooth = np.convolve(np.pad(upper_middle - lower_middle, width // 2, mode="edge"), np.full(width, 1.0 / width), mode="valid")
     middle_third = np.linspace(back + (front - back) / 3, front - (front - back) / 3, 21)
     between = np.interp(middle_third, ap_seen, smooth)
     least = int(np.argmin(between))
@@ -172,13 +176,25 @@ def _last_crossing(values: Float, along: Float) -> Float:
     return np.where(inside.any(axis=-1), reached, np.nan)
 
 
+def _on_midline(field: Float, lr: Float) -> Float:
+    """Value at LR 0 of a parabola across every AP of a height field, (P,) mm; where a column is not seen its row's mean stands in."""
+    filled = np.where(np.isfinite(field), field, np.nanmean(field, axis=0))
+    return np.asarray(np.linalg.pinv(np.stack([np.ones_like(lr), lr, lr**2], axis=1))[0] @ filled)
+
+
 def _edges(ap: Float, outward: Float) -> tuple[float, float]:
     """AP of the back and the front edge of an endplate: where, going outward, its profile begins to fall faster than 45°."""
-    fall = np.diff(outward) / np.diff(ap)
-    quarter = len(ap) // 4
-    front = next((n for n in range(len(ap) - 1 - quarter, len(ap) - 1) if fall[n] < -STEEP), len(ap) - 1)
-    back = next((n for n in range(quarter, 0, -1) if fall[n - 1] > STEEP), 0)
-    return float(ap[back]), float(ap[front])
+    return -_front_edge(-ap[::-1], outward[::-1]), _front_edge(ap, outward)
+
+
+def _front_edge(ap: Float, outward: Float) -> float:
+    """AP where the fall from one place to the next passes 45°, interpolated between the two; the last place where it never does."""
+    fall, between = np.diff(outward) / np.diff(ap), (ap[:-1] + ap[1:]) / 2
+    for n in range(max(len(ap) - 1 - len(ap) // 4, 1), len(ap) - 1):
+        if fall[n] < -STEEP:
+            share = (fall[n - 1] + STEEP) / (fall[n - 1] - fall[n]) if fall[n - 1] > -STEEP else 0.5
+            return float(between[n - 1] + share * (between[n] - between[n - 1]))
+    return float(ap[-1])
 
 
 def _crest(ap: Float, outward: Float, start: float, stop: float) -> tuple[float, float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from shapekit.core.checks import InputError, UsageError, check_choice
+from shapekit.io.shipped import shipped_weights
 from shapekit.networks import NetworkConfig, read_weights
 from shapekit.predictors.base import Predictor
 from shapekit.predictors.generative import Generative
@@ -42,7 +42,7 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
     if name == "neighbours" and weights is not None:
         raise UsageError("the predictor neighbours learns nothing and takes no weights; leave them out or choose generative or linear.")
     kind = "generative" if name == "coarse" else name
-    path = shipped_weights(kind) if weights is None else Path(weights)
+    path = shipped_weights(name) if weights is None else Path(weights)
     tensors, card, identity = read_weights(path, kind)
     try:
         held = _under(tensors, f"spread_{name}.")
@@ -57,13 +57,6 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         return Generative(tensors, config, stage="coarse" if name == "coarse" else "refine", spread=spread, identity=identity, device=device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
-
-
-def shipped_weights(kind: str) -> Path:
-    """Where the package's own weights of a kind lie."""
-    shipped = resources.files("shapekit") / "data" / "weights" / f"{kind}.safetensors"
-    here = Path(__file__).resolve().parents[2] / "data" / "weights" / f"{kind}.safetensors"
-    return Path(str(shipped)) if shipped.is_file() else here
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, np.ndarray]:

@@ -50,7 +50,7 @@ def report_html(subject: Subject) -> str:
         A whole HTML page. Its content security policy allows its own style and scripts, by their digests, and no request at all; every text that
         comes from outside (the case's name, notes) is escaped.
     """
-    style, viewer, script = (_asset(name) for name in ("page.css", "viewer.js", "page.js"))
+    style, viewer, script = (asset(name) for name in ("page.css", "viewer.js", "page.js"))
     vertebrae, surfaces = pack_surfaces(subject)
     rows = [one.measures for one in subject.scored]
     told = {
@@ -59,13 +59,13 @@ def report_html(subject: Subject) -> str:
         "deficit_limit_mm": DEFICIT_LIMIT_MM,
     }
     policy = (
-        f"default-src 'none'; script-src {_digest(viewer)} {_digest(script)}; style-src {_digest(style)}; "
+        f"default-src 'none'; script-src {digest(viewer)} {digest(script)}; style-src {digest(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     cuts = [(n, one) for n, one in enumerate(subject.scored) if is_abnormal(one.measures)]
     limit = f"{DEFICIT_LIMIT_MM:.0f}"
     steps = ("0", "25", "50", "75", "100")
-    return Template(_asset("template.html")).substitute(
+    return Template(asset("template.html")).substitute(
         policy=policy,
         style=style,
         name=escape(subject.name),
@@ -121,11 +121,13 @@ class InlineReport:
         return f"<InlineReport: {len(self.page) / 1e6:.1f} MB of HTML; a notebook shows it>"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a file of the report's own: its style, its template, its scripts."""
     return (files("shapekit.report") / name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return the word by which a content security policy allows a style or script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -186,7 +188,7 @@ def _row(n: int, row: Measures, shown: list[int]) -> str:
         (grade, f"{grade} {row.deformity}".strip(), "words"),
         *((_plain(getattr(row, name)), _beside(getattr(row, name), getattr(row, f"expected_{name}")), "") for name in ("ha_mm", "hm_mm", "hp_mm")),
         (_plain(row.surface_distance_mm), _shown(row.surface_distance_mm, 2), ""),
-        (row.neighbours_used, row.neighbours_used, "words"),
+        (row.neighbours_used, row.neighbours_used, "words company"),
         (remark, remark or "ok", "words remark"),
     ]
     written = "".join(

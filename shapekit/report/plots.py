@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,8 @@ from shapekit.pipeline import Scored
 from shapekit.report.colours import blend, score_colour
 from shapekit.report.shapes import actual_sdf, midsagittal_outline
 from shapekit.report.subject import Subject, is_abnormal
+from shapekit.report.svg import LEFT, RIGHT, WIDTH, axis, scale, svg, text, ticks
 
-WIDTH, LEFT, RIGHT = 760, 46, 14
 CUT_ZOOM = 4.2
 """Pixels a mm; the same for every cut, so that bodies compare."""
 SERIES = (("anterior", "ha_mm", -11.0, ""), ("middle", "hm_mm", 0.0, "5 3"), ("posterior", "hp_mm", 11.0, "1 3"))
@@ -35,22 +34,22 @@ def level_plot(subject: Subject) -> str:
     top_mm = 5.0 * math.ceil(max(heights, default=30.0) / 5.0)
     low_mm = max(0.0, 5.0 * math.floor(min(heights, default=0.0) / 5.0))
     top_mm = max(top_mm, low_mm + 5.0)
-    score_y = _scale(0.0, 100.0, 182.0, 22.0)
-    height_y = _scale(low_mm, top_mm, 420.0, 244.0)
-    parts = [_axis(score_y, range(0, 101, 25), "score", 8), _axis(height_y, _ticks(low_mm, top_mm), "height, mm", 214)]
+    score_y = scale(0.0, 100.0, 182.0, 22.0)
+    height_y = scale(low_mm, top_mm, 420.0, 244.0)
+    parts = [axis(score_y, range(0, 101, 25), "score", 8), axis(height_y, ticks(low_mm, top_mm), "height, mm", 214)]
     for x, row in zip(across, rows, strict=True):
-        parts.append(_text(x, 202, row.level) + _text(x, 440, row.level))
+        parts.append(text(x, 202, row.level) + text(x, 440, row.level))
         if math.isfinite(row.score):
             parts.append(_score_mark(x, row, score_y))
     for (_, name, shift, dash), mark in zip(SERIES, MARKS, strict=True):
         offset = shift * min(1.0, step / 44.0)
         parts += _height_marks([x + offset for x in across], rows, name, mark, height_y, dash)
     legend = "".join(
-        f'<path d="{mark(190 + 110 * n, 460)}" fill="currentColor"/>' + _text(200 + 110 * n, 464, name, "start")
+        f'<path d="{mark(190 + 110 * n, 460)}" fill="currentColor"/>' + text(200 + 110 * n, 464, name, "start")
         for n, ((name, *_), mark) in enumerate(zip(SERIES, MARKS, strict=True))
     )
-    legend += '<path d="M520,460h22" stroke="currentColor" stroke-width="2" opacity="0.55"/>' + _text(548, 464, "expected", "start")
-    return _svg(WIDTH, 474, "Scores and heights along the levels", _said(rows), "".join(parts) + legend)
+    legend += '<path d="M520,460h22" stroke="currentColor" stroke-width="2" opacity="0.55"/>' + text(548, 464, "expected", "start")
+    return svg(WIDTH, 474, "Scores and heights along the levels", _said(rows), "".join(parts) + legend)
 
 
 def cut_svg(one: Scored) -> str:
@@ -70,12 +69,12 @@ def cut_svg(one: Scored) -> str:
         f'<path d="{lost}" class="lost"/><path d="{body}" class="bone"/>'
         f'<path d="{lost}" class="should" stroke-width="0.55" stroke-dasharray="1.6 1" fill="none"/>'
         f'<path d="M4,{bottom:.1f}h10" stroke="currentColor" stroke-width="0.8"/>'
-        + _text(15.5, bottom + 1.1, "10 mm", "start", size=3.2)
-        + _text(2.5, height / 2 - 3, "A", size=3.4)
-        + _text(width - 2.5, height / 2 - 3, "P", size=3.4)
+        + text(15.5, bottom + 1.1, "10 mm", "start", size=3.2)
+        + text(2.5, height / 2 - 3, "A", size=3.4)
+        + text(width - 2.5, height / 2 - 3, "P", size=3.4)
     )
     spoken = f"Cut of {row.level} through its middle: actual body inside the outline of the expected one; score {row.score:.0f}."
-    return _svg(round(width, 1), round(height, 1), f"{row.level}, mid-sagittal cut", spoken, drawn, "cut", zoom=CUT_ZOOM)
+    return svg(round(width, 1), round(height, 1), f"{row.level}, mid-sagittal cut", spoken, drawn, "cut", zoom=CUT_ZOOM)
 
 
 def profile_svg(subject: Subject) -> str:
@@ -107,10 +106,10 @@ def profile_svg(subject: Subject) -> str:
         parts.append(
             f'<path d="{_path(line - low for line in real)}" fill="{score_colour(row.score)}" data-score="{_number(row.score)}"/>'
             f'<path d="{_path(line - low for line in should)}" class="should" fill="none" stroke-width="0.8" stroke-dasharray="2.4 1.6"/>'
-            + _text(middle[0] - 24.0, middle[1] + 3.0, row.level + scored, "end", size=8)
+            + text(middle[0] - 24.0, middle[1] + 3.0, row.level + scored, "end", size=8)
         )
     said = "The spine seen from its left: " + _said([row for row, _ in shapes])
-    return _svg(round(float(high[0] - low[0]), 1), round(float(high[1] - low[1]), 1), "The spine from its left side", said, "".join(parts), "profile")
+    return svg(round(float(high[0] - low[0]), 1), round(float(high[1] - low[1]), 1), "The spine from its left side", said, "".join(parts), "profile")
 
 
 def ramp_svg(ramp: tuple[str, ...], labels: tuple[str, ...], name: str) -> str:
@@ -118,27 +117,12 @@ def ramp_svg(ramp: tuple[str, ...], labels: tuple[str, ...], name: str) -> str:
     bands = "".join(f'<rect x="{14 + 4 * n}" width="4" height="10" shape-rendering="crispEdges" fill="{blend(ramp, n / 67)}"/>' for n in range(68))
     last = len(labels) - 1
     sides = ["start", *["middle"] * (last - 1), "end"] if max(map(len, labels)) > 3 else ["middle"] * (last + 1)
-    ticks = "".join(_text(14 + 272 * n / last, 24, label, side, size=11) for n, (label, side) in enumerate(zip(labels, sides, strict=True)))
-    return _svg(300, 28, name, f"{name}: {', '.join(labels)}", bands + ticks, "ramp")
+    ticks = "".join(text(14 + 272 * n / last, 24, label, side, size=11) for n, (label, side) in enumerate(zip(labels, sides, strict=True)))
+    return svg(300, 28, name, f"{name}: {', '.join(labels)}", bands + ticks, "ramp")
 
 
 def _both(row: Measures, name: str) -> tuple[float, float]:
     return getattr(row, name), getattr(row, f"expected_{name}")
-
-
-def _scale(low: float, high: float, bottom: float, top: float) -> Callable[[float], float]:
-    return lambda value: bottom + (value - low) / (high - low) * (top - bottom)
-
-
-def _ticks(low: float, high: float) -> range:
-    return range(int(low), int(high) + 1, 5 if high - low <= 30 else 10)
-
-
-def _axis(place: Callable[[float], float], ticks: Iterable[int], name: str, name_y: float) -> str:
-    lines = "".join(
-        f'<path d="M{LEFT},{place(tick):.1f}H{WIDTH - RIGHT}" class="grid"/>' + _text(LEFT - 6, place(tick) + 4, str(tick), "end") for tick in ticks
-    )
-    return lines + _text(8, name_y + 4, name, "start")
 
 
 def _score_mark(x: float, row: Measures, place: Callable[[float], float]) -> str:
@@ -147,7 +131,7 @@ def _score_mark(x: float, row: Measures, place: Callable[[float], float]) -> str
         bar = f'<path d="M{x:.1f},{place(row.score_lo):.1f}V{place(row.score_hi):.1f}" stroke="currentColor" stroke-width="1.6" class="interval"/>'
     colour, y = score_colour(row.score), place(row.score)
     stem = f'<path d="M{x:.1f},{place(0):.1f}V{y:.1f}" stroke="{colour}" data-score="{_number(row.score)}" stroke-width="3"/>'
-    value = _text(x, min(y, place(row.score_hi) if bar else y) - 9, f"{row.score:.0f}", strong=is_abnormal(row))
+    value = text(x, min(y, place(row.score_hi) if bar else y) - 9, f"{row.score:.0f}", strong=is_abnormal(row))
     return stem + bar + f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="{colour}" data-score="{_number(row.score)}"/>' + value
 
 
@@ -180,11 +164,6 @@ def _path(lines: Iterable[NDArray[np.float64]]) -> str:
     return "".join("M" + "L".join(f"{x:.2f},{y:.2f}" for x, y in line) + "z" for line in lines)
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle", *, size: float = 12, strong: bool = False) -> str:
-    weight = ' font-weight="700"' if strong else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{weight} fill="currentColor">{escape(text)}</text>'
-
-
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2f}"
 
@@ -192,10 +171,3 @@ def _number(value: float) -> str:
 def _said(rows: Iterable[Measures]) -> str:
     """Tell the scores in words, for those who hear a drawing."""
     return "; ".join(f"{row.level} {row.score:.0f}" if math.isfinite(row.score) else f"{row.level} not scored" for row in rows) + "."
-
-
-def _svg(width: float, height: float, title: str, said: str, content: str, kind: str = "plot", *, zoom: float = 1.0) -> str:
-    return (
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width * zoom:.0f}" height="{height * zoom:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
-        f"<title>{escape(title)}</title><desc>{escape(said)}</desc>{content}</svg>"
-    )

@@ -211,11 +211,14 @@ def _density_peak(mask: Mask, grid: Grid) -> NDArray[np.float64]:
     so that the start in the canal is left towards the body; independent of the order and direction of the array's axes.
     """
     points = grid.to_world(np.argwhere(mask))
-    peak = points.mean(axis=0)
+    middle = points.mean(axis=0)
+    points -= middle
+    squared = np.einsum("ij,ij->i", points, points)
+    peak = np.zeros(3)
     for sigma in np.geomspace(2.0 * SEED_SIGMA_MM, SEED_SIGMA_MM, 24):
-        weight = np.exp(-0.5 * ((points - peak) ** 2).sum(axis=1) / sigma**2)
+        weight = np.exp((points @ peak - 0.5 * (squared + peak @ peak)) / sigma**2)
         peak = weight @ points / weight.sum()
-    return np.asarray(peak)
+    return np.asarray(peak + middle)
 
 
 def _centroid(mask: Mask, grid: Grid) -> NDArray[np.float64]:

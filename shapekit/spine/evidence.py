@@ -14,7 +14,7 @@ Float = NDArray[np.float64]
 _NAN = float("nan")
 
 MIN_FACES = 8
-FLAT = 0.9
+FLAT = 0.82
 """An endplate's faces look the same way to this share (length of their mean normal); a sphere's cap reaches 0.75."""
 LEAST_MM, MOST_MM, FILLED = np.array([12.0, 9.0, 6.0]), np.array([75.0, 55.0, 50.0]), (0.45, 1.1)
 """Width, depth and height of anything that can be a vertebral body, and the share of their product that it fills (a ball: 0.52)."""

@@ -14,7 +14,11 @@ Float = NDArray[np.float64]
 WITHIN_DEG = 60.0
 """A lone body has no sign of its own: directions this near to the scanner's superior and anterior axes are taken, others are doubtful."""
 CLEARER = 1.15
-"""A direction beyond that limit is believed if it explains the body this much better."""
+"""A direction beyond that limit is believed if it explains the body this much better; within it, one as good but for this is a rival."""
+APART_DEG = 30.0
+"""Directions this far from each other are two answers, not one and its neighbourhood."""
+ALIKE_MM = 0.3
+"""Outlines that are mirrored this nearly as well about another direction do not tell which is the front."""
 DIRECTIONS = 1500
 STEP_DEG = 2.0
 
@@ -32,7 +36,8 @@ def find_superior(faces: Faces) -> tuple[Float, bool]:
     up : (3,) float
         Unit vector within 60° of the patient's superior axis.
     doubtful : bool
-        A direction further away explains the body better: the axes' signs and order are a guess.
+        A direction further away explains the body better, or another one within the limit as well (then the nearer to the patient's axis is taken):
+        the axes' signs and order are a guess.
     """
     if not len(faces.areas):
         return np.array([0.0, 0.0, 1.0]), True
@@ -46,7 +51,11 @@ def find_superior(faces: Faces) -> tuple[Float, bool]:
     area = np.minimum(*flat)
     near = z >= np.cos(np.radians(WITHIN_DEG))
     best = int(np.argmax(np.where(near, area, -1.0)))
-    doubtful = bool(area.max() > CLEARER * area[best])
+    rivals = near & (np.abs(ways @ ways[best]) < np.cos(np.radians(APART_DEG)))
+    rival = int(np.argmax(np.where(rivals, area, -1.0)))
+    alike = bool(CLEARER * area[rival] > area[best])
+    doubtful = alike or bool(area.max() > CLEARER * area[best])
+    best = rival if alike and z[rival] > z[best] else best
     up = ways[best]
     for _ in range(4):  # on to the mean direction of both sides
         along = faces.normals @ up
@@ -56,7 +65,7 @@ def find_superior(faces: Faces) -> tuple[Float, bool]:
     return up, doubtful
 
 
-def find_anterior(bodies: Sequence[Faces], up: Sequence[Float]) -> Float:
+def find_anterior(bodies: Sequence[Faces], up: Sequence[Float]) -> tuple[Float, bool]:
     """Anterior direction that bodies without arches share: their outlines are mirrored about it, and flat behind.
 
     Parameters
@@ -67,14 +76,19 @@ def find_anterior(bodies: Sequence[Faces], up: Sequence[Float]) -> Float:
 
     Returns
     -------
-    (3,) float
+    ahead : (3,) float
         Unit vector, perpendicular to the first body's superior direction and within 60° of the patient's anterior axis there.
+    doubtful : bool
+        The outlines are mirrored as well about another direction (the nearer to the patient's axis is taken): which is the front is a guess.
     """
     turns = np.arange(-WITHIN_DEG, WITHIN_DEG + 0.1, STEP_DEG)
-    cost = sum(_misfit(faces, way, turns) for faces, way in zip(bodies, up, strict=True))
+    cost = np.mean([_misfit(faces, way, turns) for faces, way in zip(bodies, up, strict=True)], axis=0)
+    best = int(np.argmin(cost))
+    rival = int(np.argmin(np.where(np.abs(turns - turns[best]) > APART_DEG, cost, np.inf)))
+    doubtful = bool(cost[rival] < cost[best] + ALIKE_MM)
+    turn = np.radians(min(turns[[best, rival]], key=abs) if doubtful else turns[best])
     front, right = _level_axes(up[0])
-    best = np.radians(turns[int(np.argmin(cost))])
-    return np.asarray(np.cos(best) * front - np.sin(best) * right)
+    return np.asarray(np.cos(turn) * front - np.sin(turn) * right), doubtful
 
 
 def _level_axes(up: Float) -> tuple[Float, Float]:

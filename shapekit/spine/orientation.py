@@ -24,11 +24,11 @@ from shapekit.spine.facing import find_anterior, find_superior
 Float = NDArray[np.float64]
 
 ANGLES_DEG = torch.arange(-24.0, 24.01, 0.5, dtype=torch.float64)
-WEDGES_DEG = torch.arange(-14.0, 26.01, 2.0, dtype=torch.float64)
+WEDGES_DEG = torch.arange(-14.0, 25.01, 3.0, dtype=torch.float64)
 ROUNDS = 2
 MESH_SPACING_MM = 1.0
-BROKEN_DEG = 1.25
-"""What a broken endplate adds to the uncertainty: walls and the line are moved with it, which the model takes for independent."""
+BROKEN_DEG = 0.75
+"""What a broken endplate adds to the uncertainty: with it the walls and the line err together, which the model takes for independent."""
 GUESS_DEG = 90.0
 """Stated uncertainty where signs and order of the axes are a guess."""
 
@@ -61,17 +61,17 @@ class Sighting(NamedTuple):
 
 
 MODEL: Mapping[str, float] = {
-    "wedge_sd": 3.04,
-    "top_pitch_sd": 1.22,
-    "low_pitch_sd": 1.37,
-    "top_broken_sd": 8.43,
-    "low_broken_sd": 4.04,
-    "wall_pitch_sd": 1.73,
+    "wedge_sd": 1.77,
+    "top_pitch_sd": 1.86,
+    "low_pitch_sd": 1.66,
+    "top_broken_sd": 4.46,
+    "low_broken_sd": 4.29,
+    "wall_pitch_sd": 1.78,
     "wall_pitch_freedom": 30.00,
-    "front_pitch_sd": 2.38,
-    "front_pitch_freedom": 18.05,
-    "line_pitch_sd": 1.54,
-    "line_pitch_freedom": 2.10,
+    "front_pitch_sd": 1.85,
+    "front_pitch_freedom": 21.28,
+    "line_pitch_sd": 1.81,
+    "line_pitch_freedom": 1.50,
     "top_roll_sd": 1.57,
     "top_roll_freedom": 14.71,
     "low_roll_sd": 1.30,
@@ -86,12 +86,22 @@ MODEL: Mapping[str, float] = {
     "mirror_yaw_freedom": 6.92,
     "canal_yaw_sd": 0.82,
     "canal_yaw_freedom": 8.56,
-    "top_broken_deg": -3.99,
-    "low_broken_deg": 0.10,
-    "wall_pitch_bias": -0.70,
-    "front_pitch_bias": 0.54,
-    "top_broken": 0.25,
+    "top_broken_deg": -5.41,
+    "low_broken_deg": 0.22,
+    "wall_pitch_bias": -1.07,
+    "front_pitch_bias": 0.84,
+    "top_broken": 0.03,
     "low_broken": 0.05,
+    "line_pitch_broken_sd": 2.36,
+    "line_pitch_broken_freedom": 1.50,
+    "line_bend": 0.27,
+    "wall_pitch_broken_sd": 1.97,
+    "wall_pitch_broken_freedom": 3.00,
+    "wall_pitch_broken_bias": -1.15,
+    "front_pitch_broken_sd": 4.00,
+    "front_pitch_broken_freedom": 3.00,
+    "front_pitch_broken_bias": -0.82,
+    "both_broken": 0.30,
 }
 """Fitted by ``python docs/frames/fit.py`` on phantoms; degrees, degrees of freedom, probabilities."""
 
@@ -143,7 +153,7 @@ def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None
     up, ahead : lists of (3,) float or None
         The superior and anterior directions that the centre line and the canals give; None where there is no line, no arch.
     doubtful : bool
-        The axes of a lone body are a guess (see ``find_superior``).
+        Without an arch: signs or order of the axes are a guess (see ``find_superior``, ``find_anterior``).
     """
     centres = np.stack([body.centre_mm for body in bodies])
     whole = np.array([not body.partial for body in bodies])
@@ -155,8 +165,9 @@ def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None
     faces = [faces_of(body) for body in bodies]
     if len(bodies) == 1:
         up[0], doubtful = find_superior(faces[0])
-    shared = bodies[0].anterior if arches else find_anterior(faces, up)
+    shared, sideways = (bodies[0].anterior, False) if arches else find_anterior(faces, up)
     assert shared is not None
+    doubtful = doubtful or sideways
     ahead = list(steady_anterior([shared] * len(bodies), np.stack(up), whole | True))
     frames = [Frame.from_directions(body.centre_mm, up[n], ahead[n]) for n, body in enumerate(bodies)]
     line: list[Float | None] = [*up] if len(bodies) > 1 else [None]
@@ -190,38 +201,54 @@ def weigh(seen: Sequence[Sighting], model: Model) -> tuple[Float, Float]:
 
 
 def pitch_log_density(seen: Sequence[Sighting], model: Model, *, both_sound: bool = False) -> Tensor:
-    """Unnormalised log density of the pitch at ``ANGLES_DEG``, (n, angles); the body's own wedge is integrated out.
+    """Unnormalised log density of the pitch at ``ANGLES_DEG``, (n, angles); the body's own wedge and which endplates are broken are summed over.
 
-    With ``both_sound`` that of the pitch and of two sound endplates.
+    Where an endplate is broken the walls lean otherwise (bulges, fragments), and the line bends along with the plate. With ``both_sound`` the
+    density of the pitch and of two sound endplates.
     """
-    angle, wedge = ANGLES_DEG[:, None], WEDGES_DEG[None, :]
+    wedge = WEDGES_DEG[None, :]
     usual = torch.tensor([WEDGE_DEG.get(one.level, 0.0) for one in seen], dtype=torch.float64)[:, None, None]
-    total = _gaussian(wedge - usual, model["wedge_sd"])
+    own = _gaussian(wedge - usual, model["wedge_sd"])
+    off, plate = {}, {}
     for name, side in (("top", -0.5), ("low", 0.5)):
         measured, missing = _seen([getattr(one.evidence, f"{name}_pitch") for one in seen])
-        off = measured[..., None] - (angle + side * wedge)
-        sound = _gaussian(off, model[f"{name}_pitch_sd"]) + _log(1.0 - model[f"{name}_broken"])
-        broken = _gaussian(off - model[f"{name}_broken_deg"], model[f"{name}_broken_sd"]) + _log(model[f"{name}_broken"])
-        total = total + torch.where(missing[..., None], 0.0, sound if both_sound else torch.logaddexp(sound, broken))
-    density = torch.logsumexp(total, dim=2)
-    for name in ("wall", "front"):
-        density = density + _heavy_tailed([getattr(one.evidence, f"{name}_pitch") for one in seen], f"{name}_pitch", model)
-    return density + _heavy_tailed([one.prior[0] for one in seen], "line_pitch", model)
+        off[name] = torch.where(missing[..., None], 0.0, measured[..., None] - (ANGLES_DEG[:, None] + side * wedge))
+        for cracked, mean, sd in ((False, 0.0, model[f"{name}_pitch_sd"]), (True, model[f"{name}_broken_deg"], model[f"{name}_broken_sd"])):
+            plate[name, cracked] = torch.where(missing[..., None], 0.0, _gaussian(off[name] - mean, sd))
+    line = torch.tensor([one.prior[0] for one in seen], dtype=torch.float64)[:, None, None] - ANGLES_DEG[:, None]
+    ways = {}
+    for top, low in ((False, False), (True, False), (False, True), (True, True)):
+        share = model["both_broken"] if top else model["low_broken"]
+        bent = line - model["line_bend"] * (off["top"] * top + off["low"] * low)
+        ways[top, low] = torch.logsumexp(
+            own
+            + (plate["top", top] + _log(model["top_broken"] if top else 1.0 - model["top_broken"]))
+            + (plate["low", low] + _log(share if low else 1.0 - share))
+            + _heavy_tailed(bent, "line_pitch_broken" if top or low else "line_pitch", model),
+            dim=2,
+        )
+    walls = {name: _off([getattr(one.evidence, f"{name}_pitch") for one in seen]) for name in ("wall", "front")}
+    whole, broken = (
+        torch.stack([_heavy_tailed(off, f"{name}_pitch{state}", model) for name, off in walls.items()]).sum(dim=0) for state in ("", "_broken")
+    )
+    if both_sound:
+        return ways[False, False] + whole
+    return torch.logsumexp(torch.stack([way + (broken if any(which) else whole) for which, way in ways.items()]), dim=0)
 
 
 def roll_log_density(seen: Sequence[Sighting], model: Model) -> Tensor:
     """Unnormalised log density of the roll at ``ANGLES_DEG``, (n, angles)."""
-    density = _heavy_tailed([one.prior[1] for one in seen], "line_roll", model)
+    density = _heavy_tailed(_off([one.prior[1] for one in seen]), "line_roll", model)
     for name in ("top_roll", "low_roll", "side_roll"):
-        density = density + _heavy_tailed([getattr(one.evidence, name) for one in seen], name, model)
+        density = density + _heavy_tailed(_off([getattr(one.evidence, name) for one in seen]), name, model)
     return density
 
 
 def yaw_log_density(seen: Sequence[Sighting], model: Model) -> Tensor:
     """Unnormalised log density of the yaw at ``ANGLES_DEG``, (n, angles)."""
-    density = _heavy_tailed([one.prior[2] for one in seen], "canal_yaw", model)
+    density = _heavy_tailed(_off([one.prior[2] for one in seen]), "canal_yaw", model)
     for name in ("wall_yaw", "mirror_yaw"):
-        density = density + _heavy_tailed([getattr(one.evidence, name) for one in seen], name, model)
+        density = density + _heavy_tailed(_off([getattr(one.evidence, name) for one in seen]), name, model)
     return density
 
 
@@ -240,10 +267,14 @@ def _gaussian(off: Tensor, sd: float | Tensor) -> Tensor:
     return -0.5 * (off / sd) ** 2 - _log(sd)
 
 
-def _heavy_tailed(values: Sequence[float], name: str, model: Model) -> Tensor:
-    """Log density of Student's t at every angle for what was seen, (n, angles); 0 where nothing was."""
-    seen, missing = _seen(values)
+def _off(values: Sequence[float]) -> Tensor:
+    """What was seen less every angle, (n, angles); NaN where nothing was."""
+    return torch.tensor(values, dtype=torch.float64)[:, None] - ANGLES_DEG
+
+
+def _heavy_tailed(off: Tensor, name: str, model: Model) -> Tensor:
+    """Log density of Student's t; 0 where nothing was seen."""
     sd, freedom = (torch.as_tensor(model[f"{name}_{part}"], dtype=torch.float64) for part in ("sd", "freedom"))
-    off = (seen - model.get(f"{name}_bias", 0.0) - ANGLES_DEG) / sd
     norm = torch.lgamma((freedom + 1) / 2) - torch.lgamma(freedom / 2) - 0.5 * torch.log(freedom) - _log(sd)
-    return torch.where(missing, 0.0, norm - (freedom + 1) / 2 * torch.log1p(off**2 / freedom))
+    scaled = (off.nan_to_num(0.0) - model.get(f"{name}_bias", 0.0)) / sd
+    return torch.where(torch.isnan(off), 0.0, norm - (freedom + 1) / 2 * torch.log1p(scaled**2 / freedom))

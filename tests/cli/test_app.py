@@ -11,7 +11,8 @@ from shapekit.cli import main
 from shapekit.io.schemes import SCHEMES
 
 OPTIONS = (
-    "--output --scheme --bodies --body-mask --predictor --preset --weights --segment --device --meshes --print --report --quiet --verbose --help"
+    "--output --scheme --bodies --body-mask --predictor --preset --weights --segment --device --meshes --print --palette --decimate"
+    " --report --quiet --verbose --help"
 ).split()
 
 

@@ -136,6 +136,9 @@ def test_a_bad_mask_is_refused_in_one_sentence(make, crushed_mask, tmp_path, cap
         (["--weights", "w.safetensors"], "w.safetensors is not there"),
         (["--segment", "iterative"], "--segment"),
         (["--meshes", "glb,fbx"], "'fbx', but each must be one of: glb, stl, 3mf, ply, obj, vtp"),
+        (["--palette", "jet"], "'jet', but must be one of: green-red, plasma"),
+        (["--print", "--decimate", "0"], "share of triangles"),
+        (["--decimate", "0.5"], "go with plates"),
         (["--body-mask", "nosuch.nii.gz"], "nosuch.nii.gz"),
     ],
 )

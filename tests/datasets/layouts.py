@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import SimpleITK
 
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
@@ -74,3 +75,14 @@ def write_text_table(path, rows, delimiter=","):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\ufeff" + "\r\n".join(lines) + "\r\n", encoding="utf-8", newline="")
     return path
+
+
+def write_xvertseg(path, array, grid):
+    """A header and its .raw beside it, as xVertSeg has them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flip = np.diag([-1.0, -1.0, 1.0])
+    image = SimpleITK.GetImageFromArray(array.transpose())
+    image.SetSpacing(grid.spacing_mm.tolist())
+    image.SetDirection((flip @ grid.affine[:3, :3] / grid.spacing_mm).ravel().tolist())
+    image.SetOrigin((flip @ grid.affine[:3, 3]).tolist())
+    SimpleITK.WriteImage(image, str(path))

@@ -49,6 +49,9 @@ def test_what_was_written_is_read_back(cohort):
         spine = sk.load(case.mask)  # found without being told the scheme
         assert set(case.grades) == set(spine.levels.values())
         truth = json.loads(case.truth.read_text())["vertebrae"]
+        broken = {row["level"]: row["deformity"] for row in truth if row["grade"] > 0}
+        assert {str(level): kind for level, kind in case.deformities.items()} == broken
+        assert set(broken.values()) <= {"wedge", "biconcave", "crush"}
         assert {row["level"]: row["label"] for row in truth} == {str(level): value for value, level in spine.levels.items()}
 
 

@@ -73,6 +73,17 @@ def test_grades_are_of_the_series_and_blank_and_x_are_never_grade_0(tmp_path):
     assert grades["sub-verse500_dir-sag"] == grades["sub-gl195_dir-ax"] == {}
 
 
+def test_the_shape_of_a_fracture_is_no_grade_and_is_kept_of_fractured_vertebrae(tmp_path):
+    rows = verse_rows((266, 409, {"T12": 0, "L1": 1, "L2": 2, "L3": 3, "L4": 1, "L5": "x"}))
+    for level, shape in {"T12": 1, "L1": 1.0, "L2": "2", "L3": 3, "L4": 0, "L5": 2}.items():
+        rows[1][rows[0].index(f"{level}_fx-s")] = shape
+    root = subject_based(tmp_path / "verse")
+    write_text_table(root / WORKBOOK.replace(".xlsx", ".csv"), rows)
+    case = by_name(open_dataset(root))["sub-verse409_split-verse266_seg-vert_msk"]
+    assert case.deformities == {Level.L1: "wedge", Level.L2: "biconcave", Level.L3: "crush"}
+    assert case.grades[Level.L4] == 1
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_workbook_saved_as_text_says_the_same(tmp_path, delimiter):
     root = subject_based(tmp_path / "verse")

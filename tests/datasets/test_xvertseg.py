@@ -1,25 +1,13 @@
 import numpy as np
 import pytest
-import SimpleITK
 
 from shapekit.core.levels import Level
 from shapekit.datasets import open_dataset
 from shapekit.datasets.tree import list_tree
 from shapekit.datasets.xvertseg import mask_files
-from tests.datasets.layouts import lumbar
+from tests.datasets.layouts import lumbar, write_xvertseg
 
 VALUES = {Level.L2: 210, Level.L3: 220, Level.L4: 230, Level.L5: 240}
-
-
-def write_mhd(path, array, grid):
-    """A header and its .raw beside it, as xVertSeg has them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    flip = np.diag([-1.0, -1.0, 1.0])
-    image = SimpleITK.GetImageFromArray(array.transpose())
-    image.SetSpacing(grid.spacing_mm.tolist())
-    image.SetDirection((flip @ grid.affine[:3, :3] / grid.spacing_mm).ravel().tolist())
-    image.SetOrigin((flip @ grid.affine[:3, 3]).tolist())
-    SimpleITK.WriteImage(image, str(path))
 
 
 @pytest.fixture
@@ -29,9 +17,9 @@ def xvertseg(tmp_path):
     for value, level in spine.levels.items():
         array[spine.array == value] = VALUES[level]
     for number in ("001", "002"):
-        write_mhd(root / "Data1" / "masks" / f"mask{number}.mhd", array, spine.grid)
-        write_mhd(root / "Data1" / "images" / f"image{number}.mhd", array.astype(np.int16), spine.grid)
-    write_mhd(root / "Data2" / "images" / "image016.mhd", array.astype(np.int16), spine.grid)
+        write_xvertseg(root / "Data1" / "masks" / f"mask{number}.mhd", array, spine.grid)
+        write_xvertseg(root / "Data1" / "images" / f"image{number}.mhd", array.astype(np.int16), spine.grid)
+    write_xvertseg(root / "Data2" / "images" / "image016.mhd", array.astype(np.int16), spine.grid)
     return root
 
 
@@ -54,6 +42,8 @@ def test_grades_come_before_cases(xvertseg, delimiter, image):
         ("mask002", "xvertseg002", "image002.mhd"),
     ]
     assert dataset[0].grades == {Level.L2: 0, Level.L3: 3, Level.L5: 1}
+    assert dataset[0].deformities == {Level.L3: "crush", Level.L5: "wedge"}
+    assert dataset[1].deformities == {}
     assert dataset[1].grades == {Level.L1: 0, Level.L2: 0, Level.L3: 0, Level.L5: 2}
     assert any("1 cells are neither" in note for note in dataset.notes)
     assert any("image016.mhd" in note and "without a mask" in note for note in dataset.notes)

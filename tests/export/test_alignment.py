@@ -45,13 +45,20 @@ def test_what_cannot_be_aligned_is_refused(body):
 
 
 def test_without_a_screen_or_the_package_it_says_so(crushed_result, solids, monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":4094")  # where nobody listens: open3d would draw into memory and wait for ever
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     if sys.platform.startswith("linux"):
-        for call in (crushed_result.open_window, lambda: show(list(solids.values()))):
+        for call in (lambda: crushed_result.show(viewer="open3d"), lambda: show(list(solids.values()))):
             with pytest.raises(sk.UsageError, match="there is no screen"):
                 call()
     monkeypatch.setitem(sys.modules, "open3d", None)
     for call in (lambda: show([]), lambda: icp(crushed_result["L3"].mesh(), crushed_result["L3"].mesh())):
         with pytest.raises(sk.MissingPackageError, match=r"shapekit\[mesh\]"):
             call()
+
+
+def test_another_viewer_or_palette_is_refused(crushed_result):
+    with pytest.raises(sk.UsageError, match="viewer is 'napari', but must be one of: report, open3d"):
+        crushed_result.show(viewer="napari")
+    with pytest.raises(sk.UsageError, match="palette is 'jet'"):
+        crushed_result.show(viewer="open3d", palette="jet")

@@ -19,6 +19,9 @@ def test_formats_that_are_not_are_refused_before_any_work():
     check_formats(tuple(FORMATS), print=True)
     with pytest.raises(sk.UsageError, match="meshes has 'fbx', but each must be one of: glb, stl, 3mf, ply, obj, vtp"):
         check_formats(("glb", "fbx"))
+    for keep, plates in ((0.0, True), (1.5, True), (0.5, False), (float("nan"), True)):
+        with pytest.raises(sk.UsageError, match="share of triangles"):
+            check_formats(("stl",), print=plates, keep=keep)
     with pytest.raises(sk.UsageError, match="sequence of formats"):
         check_formats("glb")
 

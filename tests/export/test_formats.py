@@ -208,6 +208,18 @@ def test_3mf_keeps_names_colours_and_places_and_lies_on_the_bed(written, solids)
     assert low + shifts[0] == pytest.approx(0, abs=1e-3)
 
 
+def test_trimesh_finds_the_same_objects_in_3mf_each_by_its_name(written, solids):
+    pytest.importorskip("lxml")
+    scene = trimesh.load_scene(written / "spine_expected.3mf", process=False)
+    assert sorted(scene.graph.nodes_geometry) == sorted(scene.geometry) == [f"{level}_expected" for level in LEVELS]
+    assert scene.units == "millimeter"
+    for name, mesh in scene.geometry.items():
+        assert np.abs(mesh.vertices * LPS - solids[name].mesh.vertices).max() < 0.01
+        assert np.array_equal(mesh.faces, solids[name].mesh.faces)
+        assert mesh.is_volume
+    assert scene.bounds[0] == pytest.approx(0, abs=1e-3)  # on the bed
+
+
 def test_writing_3mf_leaves_the_process_its_locale(solids, tmp_path):
     before = locale.setlocale(locale.LC_ALL), locale.getencoding()
     write_3mf(tmp_path / "body.3mf", [solids["L3_actual"]])

@@ -1,3 +1,4 @@
+import json
 import sys
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import trimesh
 import shapekit as sk
 from shapekit.core.frame import Frame
 from shapekit.core.values import Expected, Measures, Mesh
-from shapekit.export import plate_of
+from shapekit.export import gate, plate_of, write_meshes
 from shapekit.export.printing import GAP_MM, simplified, surface_error, thinnest_wall, write_plate
 from shapekit.mesh import mesh_from_sdf, smooth_mesh, volume_mm3
 from shapekit.pipeline import Scored
@@ -92,7 +93,7 @@ def test_thin_walls_are_measured_and_told():
     thin = box((18, 14, 0.5), shape=odd)
     for size in ((36, 28, 1.0), (36, 1.7, 28), (36, 28, 8)):
         exact = trimesh.creation.box(size).subdivide().subdivide()
-        assert thinnest_wall(Mesh(exact.vertices, exact.faces)) == pytest.approx(min(size), abs=2e-3)
+        assert thinnest_wall(gate(Mesh(exact.vertices, exact.faces))) == pytest.approx(min(size), abs=2e-3)
     plate = plate_of(vertebra(box((18, 14, 11), shape=odd), thin))
     assert [note for note in plate.notes if note.startswith("L1_actual has walls of") and "thinner than 1.2 mm" in note]
     assert not [note for note in plate.notes if "expected" in note]
@@ -157,3 +158,14 @@ def test_what_cannot_be_printed_is_refused(scored, monkeypatch):
     monkeypatch.setitem(sys.modules, "manifold3d", None)
     with pytest.raises(sk.MissingPackageError, match=r"shapekit\[print\]"):
         plate_of(scored[1])
+
+
+def test_plates_that_keep_fewer_triangles_say_so_and_how_far_they_lie_off(scored, tmp_path):
+    write_meshes(tmp_path, scored[1:2], (), print=True, keep=0.25)
+    record = json.loads((tmp_path / "meshes.json").read_text())
+    (plate,) = record["plates"]
+    assert plate["triangles_kept"] == 0.25
+    assert plate["surface_error_mm"] == pytest.approx(plate_of(scored[1], keep=0.25).surface_error_mm, abs=1e-3)
+    whole = next(piece for piece in plate_of(scored[1]).pieces if piece.name == "actual")
+    _, faces, _ = read_3mf(tmp_path / "L3_print.3mf")[0]["L3_actual"]
+    assert len(faces) == pytest.approx(0.25 * len(whole.mesh.faces), rel=0.05)

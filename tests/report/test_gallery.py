@@ -18,7 +18,8 @@ def run(name, *arguments):
 
 
 def test_every_example_is_run_here():
-    assert {path.name for path in GALLERY.glob("*.py")} == {"score_a_mask.py", "compare_with_heights.py", "view_and_draw.py", "cohort_figure.py"}
+    run_here = {"score_a_mask.py", "compare_with_heights.py", "view_and_draw.py", "cohort_figure.py", "group_morphometry.py"}
+    assert {path.name for path in GALLERY.glob("*.py")} == run_here
 
 
 def test_a_mask_is_scored(crushed_mask, tmp_path):
@@ -44,3 +45,13 @@ def test_a_cohort_becomes_a_figure(tmp_path):
     said = run("cohort_figure.py", "-n", 1, "-o", tmp_path)
     assert "grade 0:" in said
     assert (tmp_path / "cohort.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_group_is_measured(tmp_path):
+    said = run("group_morphometry.py", "-n", 2, "-o", tmp_path)
+    (row,) = (line.split() for line in said.splitlines() if line.split()[:1] == ["ha_mm"] and len(line.split()) == 8)
+    assert int(row[1]) == 8
+    assert 0.0 < float(row[2]) < 1.0  # a height is repeated to within a millimetre
+    assert float(row[4]) > 0.8
+    assert "L2: 2 bodies" in said
+    assert (tmp_path / "mean_shapes.png").read_bytes().startswith(b"\x89PNG")

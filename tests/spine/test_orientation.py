@@ -83,7 +83,7 @@ def test_a_lone_body_on_its_side_says_that_it_guesses():
 
 
 def test_no_sign_flips_among_random_phantoms():
-    generator = np.random.default_rng(8)
+    generator, guesses = np.random.default_rng(8), []
     for index in range(12):
         patient = draw_patient(patient_generator(52, index))
         for vertebra in patient:
@@ -92,9 +92,29 @@ def test_no_sign_flips_among_random_phantoms():
             faces = Faces.of(mesh)
             turned = Faces(faces.centres @ turn.T, faces.normals @ turn.T, faces.areas)
             up, doubtful = find_superior(turned)
-            assert not doubtful
-            assert up @ (turn @ frame.axes)[:, 2] > 0.8
-            assert find_anterior([turned], [up]) @ (turn @ frame.axes)[:, 1] > 0.7
+            ahead, sideways = find_anterior([turned], [up])
+            guesses.append(doubtful or sideways)
+            if not guesses[-1]:
+                assert up @ (turn @ frame.axes)[:, 2] > 0.8
+                assert ahead @ (turn @ frame.axes)[:, 1] > 0.7
+    assert np.mean(guesses) < 0.03
+
+
+@pytest.mark.parametrize(("index", "level"), [(23, "T6"), (33, "L5"), (95, "L3"), (99, "L4")])
+def test_a_body_that_fits_two_ways_is_taken_the_nearer_way_and_called_a_guess(index, level):
+    """Bodies of ``docs/frames/signs.py`` whose walls pass for endplates, or whose outline is mirrored about two directions."""
+    generator = patient_generator(901, index)
+    for vertebra in draw_patient(patient_generator(900, index)):
+        axis, degrees = generator.normal(size=3), generator.uniform(0, 55)
+        if str(vertebra.level) == level:
+            break
+    frame, faces = vertebra.frame(), Faces.of(vertebra.mesh())
+    turn = Rotation.from_rotvec(np.radians(degrees) * axis / np.linalg.norm(axis)).as_matrix()
+    turned = Faces(faces.centres[::5] @ (turn @ frame.axes.T).T, faces.normals[::5] @ (turn @ frame.axes.T).T, faces.areas[::5])
+    up, no_top = find_superior(turned)
+    ahead, no_front = find_anterior([turned], [up])
+    assert no_top or no_front
+    assert min(up @ turn[:, 2], ahead @ turn[:, 1]) > 0.8
 
 
 def ball(radius):

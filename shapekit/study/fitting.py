@@ -1,0 +1,118 @@
+"""Samples → a predictor's weights with the spread behind its intervals: what ``shapekit train`` and ``shapekit reproduce`` both do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from shapekit.core.checks import check_choice
+from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
+from shapekit.training import Samples, TrainingConfig, fit_linear, train_networks, write_predictor
+
+TRAINED = ("generative", "linear", "neighbours")
+"""Predictors that have something to be fitted; of the neighbour mean it is its intervals only."""
+VALIDATION_SHARE = 20
+"""One spine in so many is held out to watch the training."""
+
+Counting = Callable[[str, int], AbstractContextManager[Callable[..., None]]]
+"""Opens a count to a total under a name; what it yields takes how many are done and, if need be, a text."""
+
+
+@contextmanager
+def uncounted(what: str, total: int) -> Iterator[Callable[..., None]]:  # noqa: ARG001
+    """Count nothing: the ``counting`` of a call that nobody watches."""
+
+    def done(count: int, text: str = "") -> None:
+        """Say nothing."""
+
+    yield done
+
+
+def fit_predictor(
+    output: Path,
+    predictor: str,
+    options: TrainingConfig,
+    cohort: Callable[[], Sequence[Samples]],
+    *,
+    card: Mapping[str, object] | None = None,
+    calibration: int = 80,
+    workers: int | None = None,
+    accelerator: str = "cpu",
+    devices: str = "1",
+    counting: Counting = uncounted,
+) -> tuple[Path, str]:
+    """Fit a predictor to samples, measure on phantoms how far its shapes lie from the true ones, and write it as one file.
+
+    Parameters
+    ----------
+    output : Path
+        Folder for ``<predictor>.safetensors``, and for the networks' logs and checkpoint, from which a stopped run goes on.
+    predictor : {"generative", "linear", "neighbours"}
+    options : TrainingConfig
+    cohort : callable
+        Returns the samples; not called for the neighbour mean, which learns nothing. Of their subjects the last in so many are held out
+        to watch the networks.
+    card : mapping, optional
+        What else the file's card is to say.
+    calibration : int
+        Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on; 0 leaves intervals out.
+    workers : int, optional
+        Processes for the calibration; by default one a core.
+    accelerator, devices : str
+        As Lightning Fabric takes them.
+    counting : callable
+        See ``Counting``.
+
+    Returns
+    -------
+    path : Path
+    identity : str
+        Twelve digits of the weights' checksum.
+
+    Raises
+    ------
+    UsageError
+        For another predictor.
+    InputError
+        If the samples have no healthy target with a whole neighbour.
+    OutputError
+        If the folder cannot be written.
+    MissingPackageError
+        If Lightning Fabric is needed and not installed.
+    """
+    check_choice("predictor", predictor, TRAINED)
+    written: dict[str, object] = {"kind": predictor, "config": asdict(options), **(card or {})}
+    tensors: dict[str, object] = {}
+    if predictor == "linear":
+        model = fit_linear(cohort(), seed=options.seed)
+        tensors, written = {f"linear.{name}": value for name, value in model.tensors().items()}, written | {"ridge": model.ridge}
+    elif predictor == "generative":
+        learn, watch = held_out(cohort())
+        with counting("training", options.coarse_steps + options.refine_steps) as done:
+
+            def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
+                text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
+                done((options.coarse_steps if stage == "refine" else 0) + step, text)
+
+            tensors |= train_networks(options, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
+    path = output / f"{predictor}.safetensors"
+    identity = write_predictor(path, tensors, written)
+    if calibration:
+        names = ("generative", "coarse") if predictor == "generative" else (predictor,)
+        specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
+        with counting("calibrating", calibration) as done:
+            judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, workers=workers, residuals=True, progress=done)
+        for name in names:
+            tensors |= {f"spread_{name}.{key}": value for key, value in fit_spread(judged, name).tensors().items()}
+        identity = write_predictor(path, tensors, written | {"calibration_patients": calibration})
+    return path, identity
+
+
+def held_out(cohort: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:
+    """Divide samples into those to learn from and those to watch the training on: the last twentieth of the subjects, at least one."""
+    subjects = list(dict.fromkeys(spine.subject for spine in cohort))
+    held = set(subjects[-max(len(subjects) // VALIDATION_SHARE, 1) :])
+    learn, watch = ([spine for spine in cohort if (spine.subject in held) == kept] for kept in (False, True))
+    return learn, watch

@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from shapekit.core.checks import InputError
+from shapekit.study.fitting import fit_predictor, held_out
+from shapekit.training import Samples, TrainingConfig
+
+
+def spine(subject):
+    empty = np.zeros((0, 40, 32, 32), np.float16)
+    return Samples(subject, np.zeros(0, np.int16), empty, empty, np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, np.float32))
+
+
+@pytest.mark.parametrize(("count", "watching"), [(2, ["s1"]), (39, ["s38"]), (41, ["s39", "s40"])])
+def test_the_last_twentieth_of_the_subjects_watches_the_training(count, watching):
+    learn, watch = held_out([spine(f"s{n}") for n in range(count)])
+    assert [one.subject for one in watch] == watching
+    assert len(learn) == count - len(watching)
+
+
+def test_all_scans_of_a_subject_are_on_one_side():
+    cohort = [spine("a"), spine("b"), replace(spine("b"), ranks=np.zeros(0, np.int16)), spine("a")]
+    learn, watch = held_out(cohort)
+    assert ({one.subject for one in learn}, {one.subject for one in watch}) == ({"a"}, {"b"})
+
+
+def test_nothing_to_learn_from_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError):
+        fit_predictor(tmp_path / "run", "linear", TrainingConfig(), list, calibration=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_neighbour_mean_asks_for_no_samples(tmp_path):
+    def never():
+        raise AssertionError
+
+    path, identity = fit_predictor(tmp_path, "neighbours", TrainingConfig(), never, calibration=0)
+    assert (path.name, len(identity)) == ("neighbours.safetensors", 12)
