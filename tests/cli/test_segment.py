@@ -126,7 +126,7 @@ def test_a_segmentation_scores_like_the_mask_that_it_is_written_as(known, tmp_pa
     direct = sk.score(found, predictor="neighbours")
     loaded = sk.score(sk.load(tmp_path / "case.nii.gz"), predictor="neighbours", bodies="given")
     assert [str(v.level) for v in direct] == [str(v.level) for v in loaded] == ["L1", "L2", "L3"]
-    assert [v.score for v in direct] == pytest.approx([v.score for v in loaded], abs=1e-6, nan_ok=True)
+    assert [v.score for v in direct] == pytest.approx([v.score for v in loaded], abs=1e-4, nan_ok=True)  # the header holds float32
 
 
 def test_a_network_is_trained_by_one_command_and_can_be_used(tmp_path, ct, capsys):
