@@ -16,6 +16,7 @@ from shapekit.cli.phantom import phantom
 from shapekit.cli.reproduce import reproduce
 from shapekit.cli.schemes import schemes
 from shapekit.cli.score import score
+from shapekit.cli.segment import segment
 from shapekit.cli.train import train
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(score)
+app.command()(segment)
 app.command()(cohort)
 app.command()(phantom)
 app.command()(train)

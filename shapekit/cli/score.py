@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
     from shapekit.results import SpineScore
 
-UNBUILT = {
-    "segment": "--segment is not built yet; segment the CT first, for example with TotalSegmentator or SPINEPS.",
-}
-
-
+SEGMENT_HELP = "MASK is a CT: segment it first, iterative (needs --segment-weights) or totalsegmentator (where it is installed)."
 MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
 PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
 PALETTE_HELP = "Colours of the meshes from score 0 to 100: green-red, or plasma, which colour-blind readers can tell apart."
@@ -43,7 +39,10 @@ def score(
     weights: Annotated[
         Optional[Path], typer.Option(help="Weights that `shapekit train` wrote; by default the package's own.", metavar="FILE")  # noqa: UP045
     ] = None,
-    segment: Annotated[str, typer.Option(help="Not built yet.")] = "",
+    segment: Annotated[str, typer.Option(help=SEGMENT_HELP)] = "",
+    segment_weights: Annotated[
+        Optional[Path], typer.Option(help="Weights that `shapekit train --task segmentation` wrote.", metavar="FILE")  # noqa: UP045
+    ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",
     print_: Annotated[bool, typer.Option("--print", help=PRINT_HELP)] = False,
@@ -60,10 +59,8 @@ def score(
     from shapekit.cli.app import complain
     from shapekit.core.checks import ShapekitError, UsageError
 
-    asked = {"segment": segment}
-    for name, value in asked.items():
-        if value:
-            return complain(UNBUILT[name])
+    if segment and (body_mask is not None or scheme != "auto"):
+        return complain("--segment finds the bodies and their levels itself; leave out --body-mask and --scheme.")
     if body_mask is not None and len(masks) > 1:
         return complain("--body-mask goes with one mask at a time; score the others without it.")
     codes = []
@@ -72,6 +69,8 @@ def score(
     except ShapekitError as error:
         return complain(str(error))
     with _progress(len(masks), quiet=quiet) as tell:
+        from shapekit.cli.segment import segmented
+        from shapekit.core.values import LabelMap
         from shapekit.io import load
         from shapekit.results import score as score_spine
 
@@ -79,12 +78,15 @@ def score(
 
         for mask in masks:
             try:
-                tell(mask.name, "reading")
-                spine = load(mask, scheme=scheme, body_mask=body_mask)
+                tell(mask.name, "segmenting" if segment else "reading")
+                spine = segmented(mask, segment, segment_weights, device) if segment else load(mask, scheme=scheme, body_mask=body_mask)
                 if spine.name in names:
                     codes.append(complain(f"{spine.name} is the name of two masks; their results would overwrite each other: rename one."))
                     continue
                 names.add(spine.name)
+                if segment and isinstance(spine, LabelMap) and not spine.levels:
+                    codes.append(complain(f"no vertebral body was found in {spine.name}, so nothing was scored.", code=1))
+                    continue
                 result = score_spine(
                     spine, bodies=bodies, predictor=predictor, weights=weights, preset=preset, device=device, progress=partial(tell, mask.name)
                 )

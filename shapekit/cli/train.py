@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the weights, samples, logs and checkpoint.", metavar="DIR")],
+    task: Annotated[str, typer.Option(help="shape (a predictor of shapes), or segmentation (the network of `shapekit segment`).")] = "shape",
     predictor: Annotated[
         str, typer.Option(help="generative (coarse and refine networks), linear, or neighbours (its intervals only).")
     ] = "generative",
@@ -39,6 +40,13 @@ def train(
     from shapekit.training import TrainingConfig, read_config
 
     try:
+        if check_choice("task", task, ("shape", "segmentation")) == "segmentation":
+            from shapekit.cli.segment import train_segmentation
+
+            path, identity = train_segmentation(output, config, patients=patients, accelerator=accelerator, quiet=quiet)
+            if not quiet:
+                typer.echo(f"{path.name}: {identity}")
+            return 0
         check_choice("predictor", predictor, TRAINED)
         options = read_config(config) if config is not None else TrainingConfig()
         options = replace(options, patients=patients) if patients else options

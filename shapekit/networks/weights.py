@@ -82,7 +82,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     from safetensors import SafetensorError, safe_open
 
     source = Path(path)
-    advice = f"give the file that `shapekit train` wrote for the {kind} predictor"
+    advice = f"give the file that `shapekit train` wrote, of the kind {kind}"
     try:
         if source.stat().st_size > MAX_BYTES:
             raise InputError(f"{source.name} is larger than {MAX_BYTES >> 30} GB, which no weights of shapekit are; {advice}.")

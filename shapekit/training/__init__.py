@@ -1,15 +1,18 @@
 """In: phantoms drawn here, or masks with grades. Out: weights (safetensors) for ``shapekit score --weights``."""
 
-from shapekit.training.config import TrainingConfig, read_config
+from shapekit.training.config import SegmenterConfig, TrainingConfig, read_config
 from shapekit.training.linear import fit_linear
 from shapekit.training.loop import train_networks
 from shapekit.training.package import write_predictor
 from shapekit.training.samples import Samples, draw_samples, read_samples, samples_of_dataset, samples_of_phantom, samples_of_spine
+from shapekit.training.segmenter import draw_volumes, train_segmenter
 
 __all__ = [
     "Samples",
+    "SegmenterConfig",
     "TrainingConfig",
     "draw_samples",
+    "draw_volumes",
     "fit_linear",
     "read_config",
     "read_samples",
@@ -17,5 +20,6 @@ __all__ = [
     "samples_of_phantom",
     "samples_of_spine",
     "train_networks",
+    "train_segmenter",
     "write_predictor",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar, overload
 
 from shapekit.core.checks import InputError
+from shapekit.segmentation import SegmenterSizes
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,85 @@ class TrainingConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            wanted = {"int": int, "float": (int, float), "str": str}[str(field.type)]
-            if not isinstance(value, wanted) or isinstance(value, bool):  # type: ignore[arg-type]
-                raise InputError(f"{field.name} is {value!r}, but must be {field.type}; correct the configuration.")
-        for name in ("patients", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be at least 1; correct the configuration.")
+        counts = ("patients", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
+        _check_options(self, counts)
         if self.width % 4:
             raise InputError(f"width is {self.width}, but must be a multiple of 4; correct the configuration.")
 
 
-def read_config(path: str | Path) -> TrainingConfig:
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Options of ``shapekit train --task segmentation``; a YAML file may give any of them by name.
+
+    Parameters
+    ----------
+    seed : int
+        Of the weights' start, the phantoms and the patches.
+    patients : int
+        Phantoms to draw; one in twenty, at least one, is held out to watch the training.
+    width, patch : int
+        See ``SegmenterSizes``; the paper's own patch is 128 at 1 mm.
+    spacing_mm : float
+    batch, steps : int
+        Patches a step, and steps.
+    rate : float
+        Highest learning rate (Adam, cosine).
+    cross_entropy : float
+        Weight of the segmentation's cross-entropy, which keeps a voxel's probability near its share of body, beside the paper's loss.
+    checkpoint_every : int
+        Steps.
+    watched : int
+        Patches of held-out phantoms that are segmented at each checkpoint.
+    """
+
+    seed: int = 1000
+    patients: int = 60
+    width: int = 24
+    patch: int = 48
+    spacing_mm: float = 2.0
+    batch: int = 2
+    steps: int = 14000
+    rate: float = 1e-3
+    cross_entropy: float = 0.5
+    checkpoint_every: int = 250
+    watched: int = 12
+
+    def __post_init__(self) -> None:
+        _check_options(self, ("patients", "batch", "steps", "checkpoint_every", "watched"))
+        SegmenterSizes(self.width, self.patch, self.spacing_mm)
+
+
+Config = TypeVar("Config", TrainingConfig, SegmenterConfig)
+
+
+def _check_options(config: TrainingConfig | SegmenterConfig, counts: tuple[str, ...]) -> None:
+    """Complain about values of another type, and counts below 1."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        wanted = {"int": int, "float": (int, float), "str": str}[str(field.type)]
+        if not isinstance(value, wanted) or isinstance(value, bool):  # type: ignore[arg-type]
+            raise InputError(f"{field.name} is {value!r}, but must be {field.type}; correct the configuration.")
+    for name in counts:
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} is {getattr(config, name)}, but must be at least 1; correct the configuration.")
+
+
+@overload
+def read_config(path: str | Path) -> TrainingConfig: ...
+@overload
+def read_config(path: str | Path, kind: type[Config]) -> Config: ...
+def read_config(path: str | Path, kind: Any = TrainingConfig) -> Any:
     """Read a YAML file of options.
+
+    Parameters
+    ----------
+    path : path
+    kind : type
+        ``TrainingConfig`` or ``SegmenterConfig``.
+
+    Returns
+    -------
+    TrainingConfig or SegmenterConfig
 
     Raises
     ------
@@ -79,8 +146,8 @@ def read_config(path: str | Path) -> TrainingConfig:
         raise InputError(f"{source.name} cannot be read as YAML ({type(error).__name__}); give a file of lines like `patients: 400`.") from error
     if not isinstance(options, dict):
         raise InputError(f"{source.name} holds no options; give lines like `patients: 400`.")
-    known = {field.name for field in fields(TrainingConfig)}
+    known = {field.name for field in fields(kind)}
     wrong = sorted(str(name) for name in set(options) - known)
     if wrong:
         raise InputError(f"{source.name} names {', '.join(wrong)}, which are no options; these are: {', '.join(sorted(known))}.")
-    return TrainingConfig(**options)
+    return kind(**options)

@@ -196,14 +196,14 @@ class Trainer:
         if card["config"] != asdict(self.config):
             raise InputError(f"{path.name} belongs to another configuration; train in another folder, or delete it.")
         for name, network in self.plain.items():
-            network.load_state_dict(_under(tensors, f"live.{name}."))
+            network.load_state_dict(tensors_under(tensors, f"live.{name}."))
             optimiser = self.optimisers[name].optimizer
             state: dict[int, dict[str, Tensor]] = {}
-            for key, value in _under(tensors, f"optimiser.{name}.").items():
+            for key, value in tensors_under(tensors, f"optimiser.{name}.").items():
                 number, field = key.split(".", 1)
                 state.setdefault(int(number), {})[field] = value
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        self.average = {name: _under(tensors, f"average.{name}.") for name in STAGES}
+        self.average = {name: tensors_under(tensors, f"average.{name}.") for name in STAGES}
         self.done = {name: int(card["done"][name]) for name in STAGES}  # type: ignore[index]
         return True
 
@@ -212,7 +212,8 @@ class Trainer:
         return {f"{name}.{k}": v for name in STAGES for k, v in self.average[name].items()}
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those tensors whose names begin with a prefix, without it."""
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 

@@ -1,0 +1,28 @@
+"""In: a CT (Image, Hounsfield units). Out: LabelMap of its vertebral bodies, as a file would give; training patches drawn from phantoms.
+
+Knows nothing of scoring.
+"""
+
+from shapekit.segmentation.iterative import UNTRAINED, FoundVertebra, Segmentation, segment_ct
+from shapekit.segmentation.network import Segmenter, SegmenterSizes, read_segmenter, segmenter_card
+from shapekit.segmentation.quality import Quality, judge
+from shapekit.segmentation.synthesis import Sample, Volume, draw_sample, draw_volume
+from shapekit.segmentation.totalsegmentator import run_totalsegmentator
+
+__all__ = [
+    "UNTRAINED",
+    "FoundVertebra",
+    "Quality",
+    "Sample",
+    "Segmentation",
+    "Segmenter",
+    "SegmenterSizes",
+    "Volume",
+    "draw_sample",
+    "draw_volume",
+    "judge",
+    "read_segmenter",
+    "run_totalsegmentator",
+    "segment_ct",
+    "segmenter_card",
+]

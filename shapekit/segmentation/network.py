@@ -1,0 +1,191 @@
+"""The network of iterative instance segmentation (Lessmann et al. 2019, Medical Image Analysis 53:142): the next vertebral body not yet in memory.
+
+A constant-width encoder-decoder on cubic patches. Eight voxels become eight channels on the way in and channels become voxels on the
+way out, so that no convolution runs at the finest of the four levels' double resolution: the same reach for an eighth of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shapekit.core.checks import InputError
+from shapekit.networks import read_weights
+from shapekit.networks.blocks import folded, unfolded
+from shapekit.segmentation.traversal import Sight
+
+KIND = "segmentation"
+"""What a weights file's card calls them."""
+LEVELS = 4
+MIDDLE_VALUE, VALUES_PER_UNIT = 16.0, 6.0
+"""Level values (C1 = 1 ... L6 = 25) that the label head's output 0 and 1 - 0 stand for."""
+
+
+@dataclass(frozen=True)
+class SegmenterSizes:
+    """What a segmentation network is built for; recorded beside its weights.
+
+    Parameters
+    ----------
+    width : int
+        Channels at every level; a multiple of 4.
+    patch : int
+        Voxels along each side of a patch; a multiple of 16, at least 32.
+    spacing_mm : float
+        Side of its cubic voxels.
+
+    Raises
+    ------
+    InputError
+        If a size cannot be built.
+    """
+
+    width: int = 32
+    patch: int = 48
+    spacing_mm: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.width < 4 or self.width % 4 or self.patch < 32 or self.patch % 16 or not 0.5 <= self.spacing_mm <= 4.0:
+            raise InputError(
+                f"width {self.width}, patch {self.patch} and spacing_mm {self.spacing_mm} build no network; "
+                "give multiples of 4 and of 16, a patch of at least 32 and a spacing from 0.5 to 4."
+            )
+
+
+class Stage(nn.Module):
+    """Two 3 x 3 x 3 convolutions around a shortcut; (B, ``width``, ...) → the same."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.before, self.between = nn.GroupNorm(4, width), nn.GroupNorm(4, width)
+        self.first, self.second = nn.Conv3d(width, width, 3, padding=1), nn.Conv3d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of the same shape."""
+        h = self.first(functional.silu(self.before(x)))
+        out: Tensor = x + self.second(functional.silu(self.between(h)))
+        return out
+
+
+class Segmenter(nn.Module):
+    """Image and memory → the next body, whether it is whole, and which level it is.
+
+    Parameters
+    ----------
+    sizes : SegmenterSizes
+    """
+
+    def __init__(self, sizes: SegmenterSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        width = sizes.width
+        self.stem = nn.Conv3d(8 * 2, width, 3, padding=1)
+        self.encoder = nn.ModuleList([Stage(width) for _ in range(LEVELS)])
+        self.down = nn.ModuleList([nn.Conv3d(width, width, 2, stride=2) for _ in range(LEVELS - 1)])
+        self.up = nn.ModuleList([nn.ConvTranspose3d(width, width, 2, stride=2) for _ in range(LEVELS - 1)])
+        self.decoder = nn.ModuleList([Stage(width) for _ in range(LEVELS - 1)])
+        self.head = nn.Conv3d(width, 8, 1)
+        self.about = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2))
+
+    def forward(self, image: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Look at patches.
+
+        Parameters
+        ----------
+        image, memory : (B, 1, P, P, P) float
+            Scaled intensities (see ``working.scaled``); 1 where a body has been segmented.
+
+        Returns
+        -------
+        segmentation : (B, 1, P, P, P)
+            Logits of the next body.
+        complete : (B,)
+            Logit of its being wholly visible.
+        value : (B,)
+            Its level's value: C1 = 1 ... T12 = 19, L1 = 20 ... L6 = 25.
+        """
+        h = self.stem(folded(torch.cat([image, memory], dim=1)))
+        kept = []
+        for n, stage in enumerate(self.encoder):
+            h = stage(h)
+            if n < LEVELS - 1:
+                kept.append(h)
+                h = self.down[n](h)
+        whole = h.mean(dim=(2, 3, 4))
+        for n in reversed(range(LEVELS - 1)):
+            h = self.decoder[n](self.up[n](h) + kept[n])
+        logits = self.head(h)
+        share = torch.sigmoid(logits.detach()).mean(dim=1, keepdim=True)  # heads look where the body is
+        own = (h * share).sum(dim=(2, 3, 4)) / share.sum(dim=(2, 3, 4)).clamp(min=1.0)
+        about = self.about(torch.cat([whole, own], dim=1))
+        return unfolded(logits), about[:, 0], MIDDLE_VALUE + VALUES_PER_UNIT * about[:, 1]
+
+
+class NetworkEye:
+    """A trained network as the traversal uses it.
+
+    Parameters
+    ----------
+    network : Segmenter
+    identity : str
+        Of its weights.
+    device : str
+        A torch device.
+    """
+
+    def __init__(self, network: Segmenter, *, identity: str = "", device: str = "cpu") -> None:
+        self.network, self.identity, self.device = network.eval().to(device), identity, device
+
+    @property
+    def sizes(self) -> SegmenterSizes:
+        """What the network was built for."""
+        return self.network.sizes
+
+    def __call__(self, image: NDArray[np.float32], memory: NDArray[np.bool_], start: NDArray[np.int64]) -> Sight:  # noqa: ARG002
+        """Look at one patch; where it begins does not matter."""
+        with torch.inference_mode():
+            pair = [torch.from_numpy(np.ascontiguousarray(part, np.float32))[None, None].to(self.device) for part in (image, memory)]
+            logits, complete, value = self.network(*pair)
+            return Sight(torch.sigmoid(logits)[0, 0].cpu().numpy(), float(torch.sigmoid(complete)[0]), float(value[0]))
+
+
+def read_segmenter(path: str | Path, *, device: str = "cpu") -> NetworkEye:
+    """Read a trained network.
+
+    Parameters
+    ----------
+    path : path
+        What ``shapekit train --task segmentation`` wrote.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    NetworkEye
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or holds something else.
+    """
+    tensors, card, identity = read_weights(path, KIND)
+    try:
+        sizes = SegmenterSizes(**card["sizes"])  # type: ignore[arg-type]
+        network = Segmenter(sizes)
+        network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
+        ) from error
+    return NetworkEye(network, identity=identity, device=device)
+
+
+def segmenter_card(sizes: SegmenterSizes, config: dict[str, object]) -> dict[str, object]:
+    """Say in a weights file's card what the network is and how it was trained."""
+    return {"kind": KIND, "sizes": asdict(sizes), "config": config}

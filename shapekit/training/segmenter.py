@@ -1,0 +1,284 @@
+"""Train the network of iterative instance segmentation on phantoms with random looks; resumes to the bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from shapekit.core.checks import InputError
+from shapekit.networks import read_weights, write_weights
+from shapekit.ops import signed_distance
+from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_sample, draw_volume, segmenter_card
+from shapekit.training.config import SegmenterConfig
+from shapekit.training.loop import WARM_UP, tensors_under
+from shapekit.training.package import USE
+from shapekit.version import __version__
+
+FIRST_LAMBDA, RISE = 0.1, 0.5
+"""Weight of false positives at first, and the share of all steps over which it rises to 1."""
+NEAR, REACH_MM2 = 8.0, 36.0
+"""How much more voxels at the surface count, and over which squared distance that falls off."""
+TYPICAL_MM3 = 150_000.0
+"""Weighted volume of a usual body: brings the paper's sum over voxels to the order of 1."""
+LABEL_WEIGHT = 0.02
+HELD_OUT = 20
+VALIDATION_STREAM = 1
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """A batch: ``image``, ``memory``, ``target``, ``nearness`` (B, 1, P, P, P) and ``complete``, ``value``, ``present`` (B,)."""
+
+    image: Tensor
+    memory: Tensor
+    target: Tensor
+    nearness: Tensor
+    complete: Tensor
+    value: Tensor
+    present: Tensor
+
+    def to(self, device: str) -> Patches:
+        """Return the same on a device."""
+        return Patches(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def gathered(samples: Sequence[Sample], spacing_mm: float) -> Patches:
+    """Lay samples into tensors, with each voxel's weight by its distance from the surface: 1 + 8 exp(-d² / 36), d in mm."""
+    nearness = []
+    for sample in samples:
+        inside = sample.target > 0.5
+        if inside.any() and not inside.all():
+            distance = signed_distance(inside, (spacing_mm,) * 3)
+            nearness.append(1.0 + NEAR * np.exp(-(distance.astype(np.float32) ** 2) / REACH_MM2))
+        else:
+            nearness.append(np.ones_like(sample.target))
+    image, memory, target = (torch.from_numpy(np.stack([getattr(s, name) for s in samples])[:, None]) for name in ("image", "memory", "target"))
+    complete, value = (torch.tensor([getattr(s, name) for s in samples], dtype=torch.float32) for name in ("complete", "value"))
+    return Patches(image, memory, target, torch.from_numpy(np.stack(nearness).astype(np.float32)[:, None]), complete, value, (value > 0).float())
+
+
+def segmenter_loss(outputs: tuple[Tensor, Tensor, Tensor], batch: Patches, *, fp_weight: float, cross_entropy: float, spacing_mm: float) -> Tensor:
+    """Return λ·FP + FN weighted near the surface, with cross-entropies and the label's 10·L1 + MSE (Lessmann et al. 2019, section 3.2).
+
+    Parameters
+    ----------
+    outputs : (B, 1, P, P, P), (B,), (B,)
+        What the network says: logits, completeness logit, level value.
+    batch : Patches
+    fp_weight : float
+        λ.
+    cross_entropy : float
+        Weight of the segmentation's cross-entropy.
+    spacing_mm : float
+
+    Returns
+    -------
+    scalar Tensor
+    """
+    logits, complete, value = outputs
+    made = torch.sigmoid(logits)
+    wrong = fp_weight * (1.0 - batch.target) * made + batch.target * (1.0 - made)
+    entropy = functional.binary_cross_entropy_with_logits(logits, batch.target, reduction="none")
+    scale = spacing_mm**3 / TYPICAL_MM3
+    loss = ((wrong + cross_entropy * entropy) * batch.nearness).sum() * scale / len(logits)
+    count = batch.present.sum().clamp(min=1.0)
+    whole = functional.binary_cross_entropy_with_logits(complete, batch.complete, reduction="none")
+    apart = (value - batch.value).abs()
+    return loss + ((whole + LABEL_WEIGHT * (10.0 * apart + apart**2)) * batch.present).sum() / count
+
+
+def draw_batch_of_patches(volumes: Sequence[Volume], config: SegmenterConfig, step: int, *, stream: int = 0) -> Patches:
+    """Draw the batch of a step: the same for a seed and a step, whatever came before."""
+    generator = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(stream, step)))
+    drawn = [draw_sample(volumes[int(generator.integers(len(volumes)))], config.patch, generator=own) for own in generator.spawn(config.batch)]
+    return gathered(drawn, config.spacing_mm)
+
+
+class SegmenterTrainer:
+    """One run: network, optimiser and where they stand.
+
+    Parameters
+    ----------
+    config : SegmenterConfig
+    volumes, watched : sequences of Volume
+        To learn from, and to watch the training on.
+    folder : Path
+        Holds ``segmentation-checkpoint.safetensors``.
+    device : str
+        A torch device.
+    """
+
+    def __init__(self, config: SegmenterConfig, volumes: Sequence[Volume], watched: Sequence[Volume], folder: Path, *, device: str = "cpu") -> None:
+        self.config, self.volumes, self.watched, self.device = config, volumes, watched, device
+        self.path = folder / "segmentation-checkpoint.safetensors"
+        torch.manual_seed(config.seed)
+        self.network = Segmenter(SegmenterSizes(config.width, config.patch, config.spacing_mm)).to(device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate)
+        self.done = 0
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Train what is left; the next batch is drawn while a step runs."""
+        config = self.config
+        with ThreadPoolExecutor(1) as beside:
+            coming: Future[Patches] | None = None
+            for step in range(self.done, config.steps):
+                batch = (coming or beside.submit(draw_batch_of_patches, self.volumes, config, step)).result()
+                coming = beside.submit(draw_batch_of_patches, self.volumes, config, step + 1) if step + 1 < config.steps else None
+                told = {"loss": self._step(batch.to(self.device), step)}
+                self.done = step + 1
+                if self.done % config.checkpoint_every == 0 or self.done == config.steps:
+                    told |= self.validated()
+                    self.save_checkpoint()
+                if progress is not None:
+                    progress(self.done, config.steps, told)
+
+    def _step(self, batch: Patches, step: int) -> float:
+        share = step / self.config.steps
+        factor = min((step + 1) / WARM_UP, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.rate * factor
+        loss = self.loss(batch, fp_weight=FIRST_LAMBDA + (1 - FIRST_LAMBDA) * min(share / RISE, 1.0))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def loss(self, batch: Patches, *, fp_weight: float = 1.0) -> Tensor:
+        """Return what is minimised; see ``segmenter_loss``."""
+        outputs = self.network(batch.image, batch.memory)
+        return segmenter_loss(outputs, batch, fp_weight=fp_weight, cross_entropy=self.config.cross_entropy, spacing_mm=self.config.spacing_mm)
+
+    def validated(self) -> dict[str, float]:
+        """Mean Dice, level error (levels) and share told rightly whole or cut, on patches of held-out phantoms that show a body."""
+        if not self.watched:
+            return {}
+        rows = []
+        self.network.eval()
+        with torch.no_grad():
+            for number in range(self.config.watched):
+                batch = draw_batch_of_patches(self.watched, self.config, number, stream=VALIDATION_STREAM).to(self.device)
+                logits, complete, value = self.network(batch.image, batch.memory)
+                made, real = (logits > 0).flatten(1), (batch.target > 0.5).flatten(1)
+                dice = 2 * (made & real).sum(dim=1) / (made.sum(dim=1) + real.sum(dim=1)).clamp(min=1)
+                right = ((complete > 0) == (batch.complete > 0.5)).float()
+                rows.append(torch.stack([dice, (value - batch.value).abs(), right], dim=1)[batch.present > 0])
+        self.network.train()
+        table = torch.cat(rows)
+        if not len(table):
+            return {}
+        return dict(zip(("dice", "levels_off", "complete"), table.mean(dim=0).tolist(), strict=True))
+
+    def save_checkpoint(self) -> None:
+        """Write everything a resumed run needs; the file appears when it is complete."""
+        tensors = {f"live.{name}": value for name, value in self.network.state_dict().items()}
+        state = self.optimiser.state_dict()["state"]
+        tensors |= {f"optimiser.{n}.{name}": torch.as_tensor(value) for n, entry in state.items() for name, value in entry.items()}
+        write_weights(self.path, tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done})
+
+    def resume(self) -> bool:
+        """Go on from the folder's checkpoint; False where there is none.
+
+        Raises
+        ------
+        InputError
+            If it is damaged or belongs to another configuration.
+        """
+        if not self.path.exists():
+            return False
+        tensors, card, _ = read_weights(self.path, "checkpoint")
+        if card["config"] != asdict(self.config):
+            raise InputError(f"{self.path.name} belongs to another configuration; train in another folder, or delete it.")
+        self.network.load_state_dict(tensors_under(tensors, "live."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors_under(tensors, "optimiser.").items():
+            number, name = key.split(".", 1)
+            state.setdefault(int(number), {})[name] = value
+        self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
+        self.done = int(str(card["done"]))
+        return True
+
+
+def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[int], None] | None = None) -> list[Volume]:
+    """Draw the phantoms of a configuration, or read those that an earlier run left.
+
+    Parameters
+    ----------
+    folder : Path
+    config : SegmenterConfig
+    progress : callable, optional
+        Told how many are there.
+
+    Returns
+    -------
+    list of Volume
+
+    Raises
+    ------
+    InputError
+        If a file that is there is damaged.
+    OutputError
+        If the folder cannot be written.
+    """
+    volumes = []
+    names = ("hu", "labels", "body", "bone")
+    for index in range(config.patients):
+        path = folder / f"volume-{config.seed}-{config.spacing_mm:g}mm-{index:04d}.safetensors"
+        if path.exists():
+            arrays = {name: value.numpy() for name, value in read_weights(path, "segmentation phantom")[0].items()}
+            volumes.append(Volume(**arrays, spacing_mm=config.spacing_mm))
+        else:
+            volume = draw_volume(index, seed=config.seed, spacing_mm=config.spacing_mm)
+            write_weights(path, {name: torch.from_numpy(getattr(volume, name)) for name in names}, {"kind": "segmentation phantom"})
+            volumes.append(volume)
+        if progress is not None:
+            progress(index + 1)
+    return volumes
+
+
+def train_segmenter(
+    config: SegmenterConfig, volumes: Sequence[Volume], folder: str | Path, *, device: str = "cpu", progress: Progress | None = None
+) -> tuple[Path, str]:
+    """Train on phantoms and write ``segmentation.safetensors``; a run that was stopped goes on where its last checkpoint stood.
+
+    Parameters
+    ----------
+    config : SegmenterConfig
+    volumes : sequence of Volume
+        The last twentieth of them, at least one where there are several, only watches.
+    folder : path
+    device : str
+        A torch device.
+    progress : callable, optional
+        Told step, steps and figures after every step.
+
+    Returns
+    -------
+    path : Path
+    identity : str
+        Twelve digits of the weights' checksum.
+
+    Raises
+    ------
+    InputError
+        If the folder's checkpoint does not fit.
+    OutputError
+        If the folder cannot be written.
+    """
+    target = Path(folder)
+    count = max(len(volumes) // HELD_OUT, 1) if len(volumes) > 1 else 0
+    trainer = SegmenterTrainer(config, volumes[: len(volumes) - count], volumes[len(volumes) - count :], target, device=device)
+    trainer.resume()
+    trainer.run(progress)
+    path = target / "segmentation.safetensors"
+    card = {**USE, "shapekit_version": __version__, **segmenter_card(trainer.network.sizes, asdict(config)), "validation": trainer.validated()}
+    return path, write_weights(path, {name: value.half() for name, value in trainer.network.state_dict().items()}, card)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+
+from shapekit.core.checks import InputError
+from shapekit.networks import write_weights
+from shapekit.segmentation import Segmenter, SegmenterSizes, read_segmenter, segmenter_card
+from shapekit.segmentation.network import NetworkEye
+
+SMALL = SegmenterSizes(8, 32, 4.0)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Segmenter(SMALL)
+
+
+def test_every_output_depends_on_image_and_memory(network):
+    image, memory = torch.randn(2, 1, 32, 32, 32, requires_grad=True), torch.rand(2, 1, 32, 32, 32, requires_grad=True)
+    outputs = network(image, memory)
+    assert [tuple(one.shape) for one in outputs] == [(2, 1, 32, 32, 32), (2,), (2,)]
+    for output in outputs:
+        for given in (image, memory):
+            (gradient,) = torch.autograd.grad(output.sum(), given, retain_graph=True)
+            assert float(gradient.abs().max()) > 0
+
+
+def test_a_file_gives_the_same_sight_again(network, tmp_path):
+    path = tmp_path / "segmentation.safetensors"
+    identity = write_weights(path, network.state_dict(), segmenter_card(SMALL, {}))
+    generator = np.random.default_rng(0)
+    image, memory = generator.normal(size=(32, 32, 32)).astype(np.float32), generator.random((32, 32, 32)) > 0.5
+    eye = read_segmenter(path)
+    assert (eye.identity, eye.sizes) == (identity, SMALL)
+    one, other = (look(image, memory, np.zeros(3, int)) for look in (NetworkEye(network), eye))
+    assert np.array_equal(one.probability, other.probability)
+    assert (one.complete, one.value) == (other.complete, other.value)
+
+
+def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_weights(path, network.state_dict(), segmenter_card(SegmenterSizes(16, 32, 4.0), {}))
+    with pytest.raises(InputError, match="does not hold what its card promises"):
+        read_segmenter(path)
+    write_weights(path, network.state_dict(), {"kind": "generative"})
+    with pytest.raises(InputError, match="another kind"):
+        read_segmenter(path)
+
+
+@pytest.mark.parametrize("sizes", [(6, 48, 2.0), (8, 40, 2.0), (8, 16, 2.0), (8, 48, 0.1)])
+def test_sizes_that_build_no_network_are_refused(sizes):
+    with pytest.raises(InputError, match="build no network"):
+        SegmenterSizes(*sizes)

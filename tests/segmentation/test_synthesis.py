@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from shapekit.segmentation import draw_sample, draw_volume
+from shapekit.segmentation.looks import add_things, new_intensities, worse_scanner
+from shapekit.segmentation.traversal import FIRST_MM3
+
+PATCH = 32
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return draw_volume(2, seed=7, spacing_mm=3.0)
+
+
+@pytest.fixture(scope="module")
+def samples(volume):
+    return [draw_sample(volume, PATCH, generator=np.random.default_rng(n)) for n in range(90)]
+
+
+def test_a_volume_is_the_same_for_its_seed_and_index(volume):
+    again = draw_volume(2, seed=7, spacing_mm=3.0)
+    for name in ("hu", "labels", "body", "bone"):
+        assert np.array_equal(getattr(volume, name), getattr(again, name))
+
+
+def test_bodies_lie_in_bones_and_bones_are_bright(volume):
+    assert (volume.body <= volume.bone).all()
+    assert ((volume.labels > 0) == (volume.body > 0)).all()
+    assert volume.hu[volume.body == 255].mean() > volume.hu[volume.bone == 0].mean() + 100
+    for label in volume.order():
+        mm3 = volume.body[volume.labels == label].sum(dtype=np.int64) / 255 * 27.0
+        assert 6_000 < mm3 < 80_000
+
+
+def test_a_sample_is_the_same_for_its_generator(volume, samples):
+    again = draw_sample(volume, PATCH, generator=np.random.default_rng(5))
+    for name in ("image", "memory", "target"):
+        assert np.array_equal(getattr(samples[5], name), getattr(again, name))
+    assert (again.complete, again.value) == (samples[5].complete, samples[5].value)
+
+
+def test_about_a_third_shows_nothing_that_is_left(samples):
+    empty = [sample for sample in samples if not sample.target.any()]
+    assert 0.2 < len(empty) / len(samples) < 0.55
+    assert all(sample.value == 0 and sample.complete == 0 for sample in empty)
+    assert any(sample.memory.any() for sample in empty)
+
+
+def test_targets_are_worth_finding_and_memory_lies_above_them(samples):
+    shown = [sample for sample in samples if sample.target.any()]
+    for sample in shown:
+        assert sample.target.sum() * 27.0 > 0.3 * FIRST_MM3
+        assert 8 <= sample.value <= 25
+        assert not (sample.memory[sample.target > 0.5]).any()
+    with_memory = [sample for sample in shown if sample.memory.sum() > 30]
+    above = [np.argwhere(s.memory > 0)[:, 2].mean() > np.argwhere(s.target > 0.5)[:, 2].mean() for s in with_memory if (s.target > 0.5).any()]
+    assert len(above) > 10
+    assert np.mean(above) > 0.95
+    assert {sample.complete for sample in shown} == {0.0, 1.0}
+
+
+def test_images_are_scaled_and_differ_in_look(samples):
+    assert all(np.abs(sample.image).max() <= 1.0 and np.isfinite(sample.image).all() for sample in samples)
+    bone = [sample.image[sample.target > 0.9].mean() for sample in samples if (sample.target > 0.9).sum() > 20]
+    assert np.std(bone) > 0.08
+
+
+def test_looks_keep_a_bodys_place_and_leave_no_voxel_unfilled():
+    generator = np.random.default_rng(1)
+    body = np.zeros((24, 28, 26), np.float32)
+    body[8:16, 9:19, 10:16] = 1.0
+    for _ in range(20):
+        hu = np.where(body > 0, 200.0, 40.0).astype(np.float32)
+        hu = new_intensities(hu, body, body, generator)
+        add_things(hu, body, 2.0, generator)
+        hu = worse_scanner(hu, generator)
+        assert hu.dtype == np.float32
+        assert np.isfinite(hu).all()
+        assert np.abs(hu).max() < 5000
