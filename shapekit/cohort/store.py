@@ -153,19 +153,31 @@ class Store:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
-            self._refuse_strangers(scan, target)
             with suppress(FileNotFoundError):  # another run was quicker
-                target.rename(folder.with_name(f"old-{attempt}"))
+                if self._is_ours(scan, target):
+                    target.rename(folder.with_name(f"old-{attempt}"))
         raise OutputError(f"{scan.place} is being written by other runs all the time; let one of them finish.")
 
-    def _refuse_strangers(self, scan: Scan, target: Path) -> None:
+    def _is_ours(self, scan: Scan, target: Path) -> bool:
+        """Tell whether what stands at a scan's place was written by a run; False where another run replaced it meanwhile.
+
+        Raises
+        ------
+        OutputError
+            If something is there that no run has written.
+        FileNotFoundError
+            If another run took it away meanwhile.
+        """
+        seen = target.stat().st_ino
         said = _json(target / RECORD)
         ours = {RECORD, *(said.get("files") or {})} if said is not None else set()
         there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()} if target.is_dir() else {""}
-        strangers = sorted(there - ours)
-        if strangers and target.exists():
+        if target.stat().st_ino != seen:  # record and files may be of different runs
+            return False
+        if strangers := sorted(there - ours):
             what = shown(strangers[0]) or "a file"
             raise OutputError(f"{scan.place} holds what no cohort run has written ({what}); move it away, then run again.")
+        return True
 
     def replace(self, name: str, content: str | bytes) -> None:
         """Let a file of the whole cohort appear when it is complete; the same bytes are not written again."""
