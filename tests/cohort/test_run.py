@@ -30,12 +30,10 @@ def test_one_worker_writes_all_that_is_promised(scored_once):
     assert len((out / "group_desc-vcf_scores.tsv").read_text().splitlines()) == 1 + 3 * 2
 
 
-def test_a_second_run_does_nothing_says_so_and_is_quick(masks, scored_once):
+def test_a_second_run_does_nothing_and_says_so(masks, scored_once):
     out, _ = scored_once
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    began = time.monotonic()
     code, said, err = run("cohort", masks, out, *FLAGS, "--workers", 1)
-    assert time.monotonic() - began < 5.0
     assert (code, err) == (0, "")
     assert said.splitlines() == ["3 scans are finished already: nothing to do.", "3 of 3 scans scored; tables and report are as they were."]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
