@@ -22,5 +22,5 @@ def refuse(item):
 
 
 def test_an_error_in_a_process_is_the_callers():
-    with pytest.raises(ValueError, match="not [012]"):
+    with pytest.raises(ValueError, match=r"not [012]"):
         list(in_processes(refuse, range(3), workers=2))

@@ -90,7 +90,7 @@ def test_no_sign_flips_among_random_phantoms():
             mesh, frame = vertebra.mesh(), vertebra.frame()
             turn = turn_by(generator.uniform(0, 55), generator) @ frame.axes.T
             faces = Faces.of(mesh)
-            turned = Faces(faces.centres @ turn.T, faces.normals @ turn.T, faces.areas)
+            turned = Faces(faces.centres[::5] @ turn.T, faces.normals[::5] @ turn.T, faces.areas[::5])
             up, doubtful = find_superior(turned)
             ahead, sideways = find_anterior([turned], [up])
             guesses.append(doubtful or sideways)
