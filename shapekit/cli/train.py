@@ -35,7 +35,7 @@ def train(
 
     from shapekit.cli.app import complain
     from shapekit.cli.bars import counting
-    from shapekit.core.checks import ShapekitError, UsageError, check_choice
+    from shapekit.core.checks import ShapekitError, check_choice
     from shapekit.study.fitting import TRAINED, fit_predictor
     from shapekit.training import TrainingConfig, read_config
 
@@ -44,7 +44,7 @@ def train(
             from shapekit.cli.segment import train_segmentation
 
             if data is not None or devices != "1":
-                raise UsageError("--task segmentation learns from phantoms, on one device; leave --data and --devices out.")
+                return complain("--task segmentation learns from phantoms, on one device; leave --data and --devices out.")
             path, identity = train_segmentation(output, config, patients=patients, accelerator=accelerator, quiet=quiet)
             if not quiet:
                 typer.echo(f"{path.name}: {identity}")

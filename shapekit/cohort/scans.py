@@ -170,7 +170,7 @@ def in_shard(name: str, shard: tuple[int, int]) -> bool:
     Examples
     --------
     >>> [n for n in (1, 2, 3) if in_shard("sub-01_seg-vert_msk", (n, 3))]
-    [1]
+    [2]
     """
     part, parts = shard
     return int(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest(), 16) % parts == part - 1
