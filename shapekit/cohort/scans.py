@@ -169,8 +169,8 @@ def in_shard(name: str, shard: tuple[int, int]) -> bool:
 
     Examples
     --------
-    >>> [n for n in (1, 2, 3) if in_shard("sub-01_seg-vert_msk", (n, 3))]
-    [2]
+    >>> sum(in_shard("sub-01_seg-vert_msk", (part, 3)) for part in (1, 2, 3))  # one part and no other
+    1
     """
     part, parts = shard
     return int(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest(), 16) % parts == part - 1
