@@ -23,8 +23,9 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# A file of tests at a time to as many processes as there are cores, each with one thread; tests of threads set their own.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/installed
 	mkdir -p out/benchmarks

@@ -158,7 +158,7 @@ def show(result: SpineScore, *, title: str = "", extra: tuple[str, dict[str, str
         if row.status in SCORED:
             interval = "" if math.isnan(row.score_lo) else f"{row.score_lo:.0f}-{row.score_hi:.0f}"
             grade = "" if row.genant_grade is None else str(row.genant_grade)
-            numbers = (f"{row.score:.1f}", interval, f"{row.height_loss:.0%}", grade)
+            numbers = (f"{row.score:.1f}", interval, f"{row.height_loss:z.0%}", grade)
         known = (extra[1].get(row.level, ""),) if extra else ()
         table.add_row(row.level, *numbers, *known, Text(f"{row.status}: {row.reason}" if row.reason else row.status))
     Console().print(table)

@@ -2,7 +2,7 @@
 
 from shapekit.networks.blocks import NetworkConfig
 from shapekit.networks.critic import Critic, gradient_penalty
-from shapekit.networks.generators import Coarse, Refine, blended, joined
+from shapekit.networks.generators import Generator, blended, joined
 from shapekit.networks.weights import read_weights, write_weights
 
-__all__ = ["Coarse", "Critic", "NetworkConfig", "Refine", "blended", "gradient_penalty", "joined", "read_weights", "write_weights"]
+__all__ = ["Critic", "Generator", "NetworkConfig", "blended", "gradient_penalty", "joined", "read_weights", "write_weights"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch.nn import functional
 LEVEL_COUNT = 19
 """T1 … T12, T13, L1 … L6."""
 SLOT_COUNT = 4
+BLOCKS = (1, 2, 2)
+"""Of the encoder at 4, 8 and 16 mm: most of the work is done where a voxel is 8 or 16 mm, which is where neighbours and target differ."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,12 @@ class NetworkConfig:
     Parameters
     ----------
     width : int
-        Channels at 4 mm; twice as many at 8 mm, four times at 16 mm.
+        Channels at 4 mm; three times as many at 8 mm, six times at 16 mm.
     critic_width : int
         Channels of the critic's first layer.
     """
 
-    width: int = 32
+    width: int = 16
     critic_width: int = 16
 
 
@@ -34,7 +37,7 @@ class Condition(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.level = nn.Embedding(LEVEL_COUNT + 1, 24)  # the last one: level unknown
+        self.level = nn.Embedding(LEVEL_COUNT, 24)
         self.mix = nn.Sequential(nn.Linear(24 + SLOT_COUNT, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
 
     def forward(self, level: Tensor, present: Tensor) -> Tensor:
@@ -71,13 +74,13 @@ class Trunk(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int) -> None:
         super().__init__()
-        size = 2 * width
+        size = 4 * width
         self.condition = Condition(size)
-        self.stem = nn.Conv3d(8 * (inputs + 3), width, 3, padding=1)
-        widths = (width, 2 * width, 4 * width)
-        self.encoder = nn.ModuleList([nn.ModuleList([Block(w, size), Block(w, size)]) for w in widths])
-        self.down = nn.ModuleList([nn.Conv3d(w, 2 * w, 2, stride=2) for w in widths[:2]])
-        self.up = nn.ModuleList([nn.ConvTranspose3d(2 * w, w, 2, stride=2) for w in widths[:2]])
+        self.stem = nn.Conv3d(8 * (inputs + 3), width, 1)
+        widths = (width, 3 * width, 6 * width)
+        self.encoder = nn.ModuleList([nn.ModuleList([Block(w, size) for _ in range(n)]) for w, n in zip(widths, BLOCKS, strict=True)])
+        self.down = nn.ModuleList([nn.Conv3d(w, wider, 2, stride=2) for w, wider in pairwise(widths)])
+        self.up = nn.ModuleList([nn.ConvTranspose3d(wider, w, 2, stride=2) for w, wider in pairwise(widths)])
         self.decoder = nn.ModuleList([Block(w, size) for w in widths[:2]])
         self.head = nn.Conv3d(width, 8 * outputs, 1)
         _zero(self.head)

@@ -1,7 +1,8 @@
-"""Coarse and refine: from the neighbours' distance fields to the expected one, as a correction to a blend of what is there.
+"""Coarse and refine: from the neighbours' distance fields and a first guess to the expected field, as a correction to a blend of them.
 
 Coarse-to-fine after Yu et al. 2018 (Generative image inpainting with contextual attention), whose attention appears here in its
-simplest form: at every voxel each neighbour's field gets a share. Botros et al. 2022 give both networks the four neighbours.
+simplest form: at every voxel each field gets a share. Botros et al. 2022 give both networks the four neighbours, and refine what coarse
+made of them; here coarse is given a first guess as well, the linear conditional shape model's.
 """
 
 from __future__ import annotations
@@ -17,59 +18,43 @@ DIFFERENCE_MM = 2.0
 """What a difference of two fields is divided by."""
 OFF = -1e4
 """Logit of a neighbour that is not there."""
+GUESS_FIRST = -4.0
+"""Logit of a neighbour before anything is learnt; the guess's is 0."""
 
 
-class Coarse(nn.Module):
-    """Four neighbours → their shares at every voxel and a correction.
+class Generator(nn.Module):
+    """Four neighbours and a guess → the shares of the five at every voxel, and a correction.
 
-    ``forward`` takes the fields (B, 4, 40, 32, 32) in mm, absent ones of any finite value, the target's level (B,) int64 and who is
-    there (B, 4) bool, and returns the shares (B, 4, 40, 32, 32), which sum to 1, and the correction (B, 1, 40, 32, 32) in mm;
-    ``blended`` makes a field of them on this or a finer grid.
+    ``forward`` takes the fields (B, 4, 40, 32, 32) in mm, absent ones of any finite value, the guess (B, 1, 40, 32, 32) in mm, the
+    target's level (B,) int64 and who is there (B, 4) bool, and returns the shares (B, 5, 40, 32, 32), which sum to 1 and of which the
+    last is the guess's, and the correction (B, 1, 40, 32, 32) in mm; ``blended`` makes a field of them on this or a finer grid.
     """
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.trunk = Trunk(2 * SLOT_COUNT + 1, SLOT_COUNT + 1, config.width)
-
-    def forward(self, fields: Tensor, level: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        there = present[:, :, None, None, None].to(fields.dtype)
-        near = fields.clamp(-NEAR_MM, NEAR_MM) * there
-        base = near.sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True).clamp(min=1.0)
-        seen = torch.cat([(near - base) * there / DIFFERENCE_MM, there.expand_as(near), base / NEAR_MM], dim=1)
-        out = self.trunk(seen, level, present)
-        direct = torch.tensor([-1.0, 0.0, 0.0, -1.0], device=fields.device, dtype=out.dtype)[None, :, None, None, None]
-        logits = torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] + 2.0 * direct, OFF)
-        return torch.softmax(logits.float(), dim=1), DIFFERENCE_MM * out[:, SLOT_COUNT:].float()
-
-
-class Refine(nn.Module):
-    """Four neighbours and the coarse field → shares of the five of them and a correction; otherwise as ``Coarse``."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.trunk = Trunk(2 * SLOT_COUNT + 1, SLOT_COUNT + 2, config.width)
 
-    def forward(self, fields: Tensor, coarse: Tensor, level: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class; ``coarse`` is (B, 1, 40, 32, 32) mm."""
+    def forward(self, fields: Tensor, guess: Tensor, level: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
         there = present[:, :, None, None, None].to(fields.dtype)
         near = fields.clamp(-NEAR_MM, NEAR_MM)
-        first = coarse.clamp(-NEAR_MM, NEAR_MM)
-        seen = torch.cat([(near - first) * there / DIFFERENCE_MM, there.expand_as(near), first / NEAR_MM], dim=1)
+        base = guess.clamp(-NEAR_MM, NEAR_MM)
+        seen = torch.cat([(near - base) * there / DIFFERENCE_MM, there.expand_as(near), base / NEAR_MM], dim=1)
         out = self.trunk(seen, level, present)
-        shares = torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] - 4.0, OFF)
+        shares = torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] + GUESS_FIRST, OFF)
         logits = torch.cat([shares, 2.0 * out[:, SLOT_COUNT : SLOT_COUNT + 1]], dim=1)
         return torch.softmax(logits.float(), dim=1), DIFFERENCE_MM * out[:, SLOT_COUNT + 1 :].float()
 
 
-def blended(fields: Tensor, shares: Tensor, correction: Tensor) -> Tensor:
-    """Mix fields by their shares and add the correction.
+def blended(fields: Tensor, guess: Tensor, shares: Tensor, correction: Tensor) -> Tensor:
+    """Mix fields and a guess by their shares and add the correction.
 
     Parameters
     ----------
-    fields : (B, n, I, J, K) float, mm
+    fields : (B, 4, I, J, K) float, mm
         On the networks' patch or one finer by a whole number; shares and correction, which are smooth, are interpolated.
-    shares : (B, n, i, j, k)
+    guess : (B, 1, I, J, K) float, mm
+    shares : (B, 5, i, j, k)
     correction : (B, 1, i, j, k), mm
 
     Returns
@@ -80,25 +65,24 @@ def blended(fields: Tensor, shares: Tensor, correction: Tensor) -> Tensor:
         size = list(fields.shape[2:])
         shares = nn.functional.interpolate(shares, size=size, mode="trilinear", align_corners=False)
         correction = nn.functional.interpolate(correction, size=size, mode="trilinear", align_corners=False)
-    return (shares * fields).sum(dim=1, keepdim=True) + correction
+    return (shares[:, :SLOT_COUNT] * fields).sum(dim=1, keepdim=True) + shares[:, SLOT_COUNT:] * guess + correction
 
 
 def joined(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Coarse's shares and correction as refine's leave them: what the neighbours get directly and through the coarse field.
+    """Shares and correction of two stages in one: what neighbours and first guess get directly and through the first stage's field.
 
     Parameters
     ----------
-    first : shares (B, 4, i, j, k), correction (B, 1, i, j, k)
-        Of ``Coarse``.
-    second : shares (B, 5, i, j, k), correction (B, 1, i, j, k)
-        Of ``Refine``; the last share is the coarse field's.
+    first, second : shares (B, 5, i, j, k), correction (B, 1, i, j, k)
+        Of two ``Generator``; the second's guess is what the first's blend to.
 
     Returns
     -------
-    shares : (B, 4, i, j, k)
+    shares : (B, 5, i, j, k)
     correction : (B, 1, i, j, k), mm
-        Blending the neighbours with these is blending them and the coarse field with refine's.
+        Blending with these is blending with the first stage's and then with the second's.
     """
     (shares, correction), (outer, more) = first, second
     through = outer[:, SLOT_COUNT:]
-    return outer[:, :SLOT_COUNT] + through * shares, through * correction + more
+    direct = nn.functional.pad(outer[:, :SLOT_COUNT], (0, 0, 0, 0, 0, 0, 0, 1))
+    return direct + through * shares, through * correction + more

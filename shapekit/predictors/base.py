@@ -87,6 +87,10 @@ def contexts_along(levels: Sequence[Level], shapes: Sequence[Sdf | None]) -> lis
 
 def direct_mean(context: Context) -> NDArray[np.float32]:
     """Mean signed distance (mm) of the direct neighbours; of the others where neither is there."""
-    near = [shape.values for n in DIRECT if (shape := context.shapes[n]) is not None]
-    far = [shape.values for shape in context.shapes if shape is not None]
-    return np.asarray(np.mean(near or far, axis=0, dtype=np.float32))
+    return mean_of([None if shape is None else shape.values for shape in context.shapes])
+
+
+def mean_of(fields: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+    """See ``direct_mean``; ``fields`` are those of the four slots."""
+    near = [field for n in DIRECT if (field := fields[n]) is not None]
+    return np.asarray(np.mean(near or [field for field in fields if field is not None], axis=0, dtype=np.float32))

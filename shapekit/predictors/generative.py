@@ -1,4 +1,4 @@
-"""The generative predictor: coarse, then refine, over all targets of a spine in one batch."""
+"""The generative predictor: the linear model's guess, then coarse, then refine, over all targets of a spine in one batch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
-from shapekit.networks import Coarse, NetworkConfig, Refine, blended, joined
+from shapekit.networks import Generator, NetworkConfig, blended, joined
 from shapekit.predictors.base import Context
-from shapekit.predictors.linear import place_of
+from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of, shifted
 from shapekit.scoring import Spread
 
 
@@ -25,8 +24,12 @@ class Generative:
     tensors : mapping of str to Tensor
         ``coarse.*`` and ``refine.*``.
     config : NetworkConfig
+    model : LinearModel
+        Makes the guess that coarse starts from.
     stage : {"refine", "coarse"}
         Whose shape to return.
+    shift : (19,) float32, mm, optional
+        Added to the distances of a target at each of T1 … L6, so that expected volumes are right on average.
     spread, identity
         See ``Predictor``.
     device : str
@@ -39,15 +42,18 @@ class Generative:
         self,
         tensors: Mapping[str, Tensor],
         config: NetworkConfig,
+        model: LinearModel,
         *,
         stage: str = "refine",
+        shift: NDArray[np.float32] | None = None,
         spread: Spread | None = None,
         identity: str = "",
         device: str = "cpu",
     ) -> None:
         self.name = "generative" if stage == "refine" else "coarse"
         self.spread, self.identity, self.device, self.stage = spread, identity, device, stage
-        self.coarse, self.refine = Coarse(config), Refine(config)
+        self.linear, self.shift = Linear(model), shift
+        self.coarse, self.refine = Generator(config), Generator(config)
         for name, network in (("coarse", self.coarse), ("refine", self.refine)):
             network.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
             network.to(device).eval()
@@ -56,26 +62,27 @@ class Generative:
         """See ``Predictor.predict``."""
         if not contexts:
             return []
-        empty = np.zeros(PATCH_SHAPE, dtype=np.float32)
-        fields = torch.from_numpy(np.stack([[empty if shape is None else shape.values for shape in context.shapes] for context in contexts])).to(
-            self.device
-        )
+        guesses = self.linear.guesses(contexts)
+        half = torch.from_numpy(np.stack([guess.fields for guess in guesses])).to(self.device)
+        first = torch.from_numpy(np.stack([guess.half for guess in guesses])[:, None]).to(self.device)
         present = torch.tensor([[shape is not None for shape in context.shapes] for context in contexts], device=self.device)
         level = torch.tensor([place_of(context.target) for context in contexts], device=self.device)
         with torch.inference_mode():
-            half = _halved(fields)
-            found = self.coarse(half, level, present)
+            found = self.coarse(half, first, level, present)
             if self.stage == "refine":
-                found = joined(found, self.refine(half, blended(half, *found), level, present))
+                found = joined(found, self.refine(half, blended(half, first, *found), level, present))
             # one target at a time: what a blend writes on the way stays in the processor's cache
-            made = torch.cat([blended(*one) for one in zip(*(part.split(1) for part in (fields, *found)), strict=True)])
-        return list(made[:, 0].cpu().numpy())
+            made = [
+                blended(*self._full(context, guess), *(part[n : n + 1] for part in found))[0, 0].cpu().numpy()
+                for n, (context, guess) in enumerate(zip(contexts, guesses, strict=True))
+            ]
+        return shifted(made, contexts, self.shift)
+
+    def _full(self, context: Context, guess: Guess) -> tuple[Tensor, Tensor]:
+        """Fields of one target's neighbours and the guess at 1 mm."""
+        shapes = [np.zeros_like(guess.full) if shape is None else shape.values for shape in context.shapes]
+        return torch.from_numpy(np.stack(shapes)[None]).to(self.device), torch.from_numpy(guess.full[None, None]).to(self.device)
 
     def uses(self, context: Context) -> tuple[Level, ...]:
         """See ``Predictor.uses``."""
         return tuple(level for level in context.levels if level is not None)
-
-
-def _halved(fields: Tensor) -> Tensor:
-    """1 mm voxels → 2 mm voxels, each the mean of eight."""
-    return torch.nn.functional.avg_pool3d(fields, 2)

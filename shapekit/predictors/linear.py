@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shapekit.core.checks import InputError
 from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.core.levels import Level
-from shapekit.predictors.base import SLOTS, Context, direct_mean
+from shapekit.predictors.base import SLOTS, Context, direct_mean, mean_of
 from shapekit.scoring import Spread
 from shapekit.sdf import double_patch, halve_patch
 
@@ -145,6 +145,18 @@ class LinearModel:
         )
         return np.asarray((self.mean + found.astype(np.float32) @ self.modes).reshape(COARSE_SHAPE))
 
+    def guess(self, fields: Array, places: Sequence[int | None], target: int) -> tuple[Array, Array]:
+        """Lay what ``half`` predicts over the direct neighbours' mean, which goes on where the band ends.
+
+        Returns
+        -------
+        whole, change : (40, 32, 32) float32, mm
+            The prediction, and by how much it departs from the mean.
+        """
+        base = mean_of([None if place is None else shape for shape, place in zip(fields, places, strict=True)])
+        change = np.asarray(self.half(fields, places, target) - np.clip(base, -BAND_MM, BAND_MM))
+        return base + change, change
+
     def tensors(self) -> dict[str, NDArray[np.generic]]:
         """Arrays as they are stored; modes in half precision."""
         return {
@@ -155,6 +167,10 @@ class LinearModel:
             "covariance": self.covariance.astype(np.float32),
         }
 
+    def as_stored(self) -> LinearModel:
+        """Return the model as it comes back from disk."""
+        return self.from_tensors(self.tensors(), self.ridge)
+
     @classmethod
     def from_tensors(cls, arrays: Mapping[str, NDArray[np.generic]], ridge: float) -> LinearModel:
         """Undo ``tensors``."""
@@ -163,24 +179,46 @@ class LinearModel:
         return cls(mean, modes, level_means, seat_means, covariance, ridge)
 
 
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """What a linear model expects of one context.
+
+    Parameters
+    ----------
+    fields : (4, 40, 32, 32) float32, mm
+        The neighbours on the half-resolution patch; zeros where there is none.
+    half : (40, 32, 32) float32, mm
+    full : (80, 64, 64) float32, mm
+    """
+
+    fields: Array
+    half: Array
+    full: Array
+
+
 class Linear:
     """The linear conditional shape model as a predictor: its change of the neighbours' mean is laid over that mean at full resolution."""
 
     name = "linear"
     repairs = True
 
-    def __init__(self, model: LinearModel, *, spread: Spread | None = None, identity: str = "") -> None:
-        self.model, self.spread, self.identity = model, spread, identity
+    def __init__(self, model: LinearModel, *, shift: Array | None = None, spread: Spread | None = None, identity: str = "") -> None:
+        self.model, self.shift, self.spread, self.identity = model, shift, spread, identity
 
     def predict(self, contexts: Sequence[Context]) -> list[Array]:
         """See ``Predictor.predict``."""
+        return shifted([guess.full for guess in self.guesses(contexts)], contexts, self.shift)
+
+    def guesses(self, contexts: Sequence[Context]) -> list[Guess]:
+        """Predict without the shift, on both resolutions."""
+        halves = {id(shape): halve_patch(shape.values) for context in contexts for shape in context.shapes if shape is not None}
+        nothing = np.zeros(COARSE_SHAPE, np.float32)
         made = []
         for context in contexts:
-            base = direct_mean(context)
-            fields = np.stack([np.zeros(COARSE_SHAPE, np.float32) if shape is None else halve_patch(shape.values) for shape in context.shapes])
+            fields = np.stack([nothing if shape is None else halves[id(shape)] for shape in context.shapes])
             places = [None if level is None else place_of(level) for level in context.levels]
-            wanted = self.model.half(fields, places, place_of(context.target))
-            made.append(base + double_patch(wanted - np.clip(halve_patch(base), -BAND_MM, BAND_MM)))
+            half, change = self.model.guess(fields, places, place_of(context.target))
+            made.append(Guess(fields, half, direct_mean(context) + double_patch(change)))
         return made
 
     def uses(self, context: Context) -> tuple[Level, ...]:
@@ -191,6 +229,13 @@ class Linear:
 def place_of(level: Level) -> int:
     """Position in T1 … L6; a cervical neighbour stands for T1."""
     return LEVELS.index(max(level, LEVELS[0], key=lambda one: one.rank))
+
+
+def shifted(made: list[Array], contexts: Sequence[Context], shift: Array | None) -> list[Array]:
+    """Add to each target's distances what its level's volume was found to need; see ``shapekit.evaluation.fit_shift``."""
+    if shift is None:
+        return made
+    return [field + shift[place_of(context.target)] for field, context in zip(made, contexts, strict=True)]
 
 
 def _clipped(fields: NDArray[np.floating]) -> Array:

@@ -233,7 +233,7 @@ def _headline(one: Scored) -> str:
     row = one.measures
     grade = f", Genant grade {row.genant_grade}" if row.genant_grade else ""
     kind = f" ({row.deformity})" if row.deformity else ""
-    return f"{row.level}: score {row.score:.0f}, relative loss {row.relative_loss:.0%}, height loss {row.height_loss:.0%}{grade}{kind}"
+    return f"{row.level}: score {row.score:.0f}, relative loss {row.relative_loss:.0%}, height loss {row.height_loss:z.0%}{grade}{kind}"
 
 
 def _camera(turn: float, lift: float) -> Float:

@@ -205,11 +205,11 @@ def _row(n: int, row: Measures, shown: list[int]) -> str:
 
 
 def _plain(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4f}"
+    return "" if math.isnan(value) else f"{value:z.4f}"
 
 
 def _shown(value: float, digits: int = 1) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
+    return "" if math.isnan(value) else f"{value:z.{digits}f}"
 
 
 def _beside(value: float, expected: float) -> str:

@@ -89,8 +89,9 @@ def score_intervals(
         5th and 95th percentile of the scores that shapes drawn around the expected one give; the score itself lies between.
     """
     found = []
-    for n, (should, does, row) in enumerate(zip(expected, actual, rows, strict=True)):
-        shapes = np.concatenate([should[None], should + spread.draws(kinds[n])])
+    draws = {kind: spread.draws(kind) for kind in set(kinds)}
+    for should, does, row, kind in zip(expected, actual, rows, kinds, strict=True):
+        shapes = np.concatenate([should[None], should + draws[kind]])
         count = len(shapes)
         lengths = np.array([row["l_lr_mm"], row["l_ap_mm"]])
         sigma = np.tile(np.array([*(lengths * SIGMA_SHARE), np.inf], dtype=np.float32), (count, 1))

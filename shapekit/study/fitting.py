@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from shapekit.core.checks import check_choice
-from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
+from shapekit.evaluation import Spec, evaluate_phantoms, fit_shift, fit_spread
 from shapekit.training import Samples, TrainingConfig, fit_linear, train_networks, write_predictor
 
 TRAINED = ("generative", "linear", "neighbours")
@@ -57,7 +58,8 @@ def fit_predictor(
     card : mapping, optional
         What else the file's card is to say.
     calibration : int
-        Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on; 0 leaves intervals out.
+        Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on, and half as many others (``options.seed`` + 2) for the
+        mean of the volumes; 0 leaves both out.
     workers : int, optional
         Processes for the calibration; by default one a core.
     accelerator, devices : str
@@ -90,20 +92,28 @@ def fit_predictor(
         tensors, written = {f"linear.{name}": value for name, value in model.tensors().items()}, written | {"ridge": model.ridge}
     elif predictor == "generative":
         learn, watch = held_out(cohort())
+        model = fit_linear(learn, seed=options.seed, components=options.components).as_stored()
+        tensors, written = {f"linear.{name}": value for name, value in model.tensors().items()}, written | {"ridge": model.ridge}
         with counting("training", options.coarse_steps + options.refine_steps) as done:
 
             def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
                 text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
                 done((options.coarse_steps if stage == "refine" else 0) + step, text)
 
-            tensors |= train_networks(options, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
+            tensors |= train_networks(options, model, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
     path = output / f"{predictor}.safetensors"
     identity = write_predictor(path, tensors, written)
     if calibration:
         names = ("generative", "coarse") if predictor == "generative" else (predictor,)
         specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
-        with counting("calibrating", calibration) as done:
-            judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, workers=workers, residuals=True, progress=done)
+        judge = partial(evaluate_phantoms, specs=specs, workers=workers, residuals=True)
+        if predictor != "neighbours":  # a plain mean stays one
+            with counting("calibrating volumes", calibration // 2) as done:
+                judged = judge(calibration // 2, seed=options.seed + 2, progress=done)
+            tensors |= {f"shift_{name}": fit_shift(judged, name) for name in names}
+            write_predictor(path, tensors, written)
+        with counting("calibrating intervals", calibration) as done:
+            judged = judge(calibration, seed=options.seed + 1, progress=done)
         for name in names:
             tensors |= {f"spread_{name}.{key}": value for key, value in fit_spread(judged, name).tensors().items()}
         identity = write_predictor(path, tensors, written | {"calibration_patients": calibration})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 
 import numpy as np
 import torch
@@ -12,17 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from shapekit.core.conventions import COARSE_SHAPE
-from shapekit.predictors.linear import LEVELS
+from shapekit.predictors.linear import LEVELS, LinearModel
 from shapekit.training.samples import Samples, seeded
 
 GONE, ONE_SIDED, DROPPED, MENDED = 0.06, 0.12, 0.08, 0.25
 """Chances that a neighbour is missing and the next takes its seat, that one side is, that a slot is empty, that a broken neighbour is shown whole."""
-LEVEL_HIDDEN = 0.05
 SCALED = 0.5
 SCALE_SD, STRETCH_SD = 0.06, 0.03
 
 PLACE_OF_RANK = {level.rank: n for n, level in enumerate(LEVELS)}
-UNKNOWN_LEVEL = len(LEVELS)
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,28 @@ class Batch:
     present : (B, 4) bool
     level : (B,) int64
     target : (B, 1, 40, 32, 32) float32, mm
+    places : (B, 4) int64
+        Positions of the neighbours in T1 … L6; -1 where there is none.
     """
 
     fields: Tensor
     present: Tensor
     level: Tensor
     target: Tensor
+    places: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device."""
-        return Batch(self.fields.to(device), self.present.to(device), self.level.to(device), self.target.to(device))
+        return Batch(*(getattr(self, field.name).to(device) for field in dataclass_fields(self)))
+
+    def guesses(self, model: LinearModel) -> Tensor:
+        """What the linear model expects; (B, 1, 40, 32, 32) float32, mm."""
+        shapes, places = self.fields.cpu().numpy(), self.places.tolist()
+        made = [
+            model.guess(shape, [None if place < 0 else place for place in seats], target)[0]
+            for shape, seats, target in zip(shapes, places, self.level.tolist(), strict=True)
+        ]
+        return torch.from_numpy(np.stack(made)[:, None]).to(self.fields.device)
 
 
 @dataclass(frozen=True)
@@ -102,15 +113,17 @@ def assembled(spines: Sequence[Samples], seats: Sequence[Seats]) -> Batch:
     present = np.zeros((len(seats), 4), dtype=bool)
     target = np.zeros((len(seats), 1, *COARSE_SHAPE), dtype=np.float32)
     level = np.zeros(len(seats), dtype=np.int64)
+    places = np.full((len(seats), 4), -1, dtype=np.int64)
     for n, (spine, seat) in enumerate(zip(spines, seats, strict=True)):
         for slot, (who, mended) in enumerate(zip(seat.slots, seat.mended, strict=True)):
             if who is not None:
                 whole = mended and bool(spine.is_target[who]) and spine.loss[who] > 0.05
                 fields[n, slot] = (spine.healthy if whole else spine.measured)[who]
                 present[n, slot] = True
+                places[n, slot] = PLACE_OF_RANK[int(spine.ranks[who])]
         target[n, 0] = spine.healthy[seat.target]
         level[n] = PLACE_OF_RANK[int(spine.ranks[seat.target])]
-    return Batch(torch.from_numpy(fields), torch.from_numpy(present), torch.from_numpy(level), torch.from_numpy(target))
+    return Batch(*(torch.from_numpy(part) for part in (fields, present, level, target, places)))
 
 
 def draw_batch(cohort: Sequence[Samples], targets: Sequence[tuple[int, int]], count: int, *, key: tuple[int, ...], seed: int) -> Batch:
@@ -130,14 +143,13 @@ def draw_batch(cohort: Sequence[Samples], targets: Sequence[tuple[int, int]], co
     picked = [targets[int(n)] for n in generator.integers(0, len(targets), count)]
     seats = [draw_seats(cohort[n], t, generator) for n, t in picked]
     batch = assembled([cohort[n] for n, _ in picked], seats)
-    level = torch.from_numpy(np.where(generator.random(count) < LEVEL_HIDDEN, UNKNOWN_LEVEL, batch.level.numpy()))
     mirrored = torch.from_numpy(generator.random(count) < 0.5)
     scale = np.exp(SCALE_SD * generator.standard_normal((count, 1)) + STRETCH_SD * generator.standard_normal((count, 3)))
     scale[generator.random(count) >= SCALED] = 1.0
     both = torch.cat([batch.fields, batch.target], dim=1)
     both = torch.where(mirrored[:, None, None, None, None], both.flip(2), both)
     both = _scaled(both, torch.from_numpy(scale.astype(np.float32)))
-    return Batch(both[:, :4] * batch.present[:, :, None, None, None], batch.present, level, both[:, 4:])
+    return replace(batch, fields=both[:, :4] * batch.present[:, :, None, None, None], target=both[:, 4:])
 
 
 def _scaled(fields: Tensor, scale: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ class TrainingConfig:
         Of the weights' start, the batches and the phantoms.
     patients : int
         Phantoms to draw.
+    components : int
+        Of the linear model whose guess coarse starts from.
     width, critic_width : int
         See ``NetworkConfig``.
     batch : int
@@ -39,12 +41,13 @@ class TrainingConfig:
     """
 
     seed: int = 1000
-    patients: int = 400
-    width: int = 32
+    patients: int = 320
+    components: int = 64
+    width: int = 16
     critic_width: int = 16
     batch: int = 8
-    coarse_steps: int = 4000
-    refine_steps: int = 1400
+    coarse_steps: int = 3000
+    refine_steps: int = 600
     rate: float = 1.5e-3
     critic_weight: float = 0.01
     averaging: float = 0.998
@@ -52,7 +55,7 @@ class TrainingConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
-        counts = ("patients", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
+        counts = ("patients", "components", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
         _check_options(self, counts)
         if self.width % 4:
             raise InputError(f"width is {self.width}, but must be a multiple of 4; correct the configuration.")

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from shapekit.core.checks import InputError, MissingPackageError
-from shapekit.networks import Coarse, Critic, NetworkConfig, Refine, blended, gradient_penalty, read_weights, write_weights
+from shapekit.networks import Critic, Generator, NetworkConfig, blended, gradient_penalty, read_weights, write_weights
 from shapekit.networks.critic import occupancy
+from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch, assembled, draw_batch, full_seats, targets_of
 from shapekit.training.config import TrainingConfig
 from shapekit.training.losses import shape_loss, surface_error_mm
@@ -33,6 +34,8 @@ class Trainer:
     Parameters
     ----------
     config : TrainingConfig
+    model : LinearModel
+        Makes the guess that coarse starts from.
     cohort, validation : sequences of Samples
     folder : Path
         Holds ``checkpoint.safetensors`` and TensorBoard's logs.
@@ -43,6 +46,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
+        model: LinearModel,
         cohort: Sequence[Samples],
         validation: Sequence[Samples],
         folder: Path,
@@ -54,7 +58,7 @@ class Trainer:
             from lightning_fabric import Fabric
         except ImportError as error:
             raise MissingPackageError("training needs Lightning Fabric; install it with `pip install shapekit[train]`.") from error
-        self.config, self.cohort, self.validation, self.folder = config, cohort, validation, folder
+        self.config, self.model, self.cohort, self.validation, self.folder = config, model, cohort, validation, folder
         self.targets = targets_of(cohort)
         if not self.targets:
             raise InputError("no healthy vertebra with a whole neighbour was found to learn from; give spines with grades of 0.")
@@ -63,7 +67,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         sizes = NetworkConfig(config.width, config.critic_width)
         self.critic = Critic(sizes)
-        self.plain: dict[str, nn.Module] = {"coarse": Coarse(sizes), "refine": Refine(sizes), "critic": self.critic}
+        self.plain: dict[str, nn.Module] = {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": self.critic}
         self.average = {name: {k: v.detach().clone() for k, v in self.plain[name].state_dict().items()} for name in STAGES}
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
         self.networks: dict[str, Any] = {}
@@ -103,12 +107,12 @@ class Trainer:
                 group["lr"] = self.config.rate * top[name] * factor
 
     def _coarse_step(self, batch: Batch) -> dict[str, float]:
-        loss = shape_loss(blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present)), batch.target)
+        loss = shape_loss(self._made("coarse", batch), batch.target)
         self._descend("coarse", loss)
         return {"loss": float(loss.detach())}
 
     def _refine_step(self, batch: Batch, step: int) -> dict[str, float]:
-        made = self._refined(batch)
+        made = self._made("refine", batch)
         loss = shape_loss(made, batch.target)
         told = {"loss": float(loss.detach())}
         if self.config.critic_weight > 0:
@@ -128,10 +132,13 @@ class Trainer:
         self._descend("critic", apart + PENALTY * penalty)
         return -float(apart.detach())
 
-    def _refined(self, batch: Batch) -> Tensor:
-        with torch.no_grad():
-            first = blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present))
-        return blended(torch.cat([batch.fields, first], dim=1), *self.networks["refine"](batch.fields, first, batch.level, batch.present))
+    def _made(self, stage: str, batch: Batch) -> Tensor:
+        """Field of a stage, on the linear model's guess; only the stage itself learns."""
+        guess = batch.guesses(self.model)
+        if stage == "refine":
+            with torch.no_grad():
+                guess = blended(batch.fields, guess, *self.networks["coarse"](batch.fields, guess, batch.level, batch.present))
+        return blended(batch.fields, guess, *self.networks[stage](batch.fields, guess, batch.level, batch.present))
 
     def _descend(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]
@@ -159,12 +166,7 @@ class Trainer:
             for spine in self.validation:
                 seats = [full_seats(spine, t) for n, t in targets_of([spine])]
                 batch = assembled([spine] * len(seats), seats).to(self.fabric.device)
-                made = (
-                    blended(batch.fields, *self.networks["coarse"](batch.fields, batch.level, batch.present))
-                    if stage == "coarse"
-                    else self._refined(batch)
-                )
-                errors.append(surface_error_mm(made, batch.target))
+                errors.append(surface_error_mm(self._made(stage, batch), batch.target))
         self.plain[stage].load_state_dict(live)
         return {"validation_mm": float(torch.cat(errors).mean())}
 
@@ -219,6 +221,7 @@ def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def train_networks(
     config: TrainingConfig,
+    model: LinearModel,
     cohort: Sequence[Samples],
     validation: Sequence[Samples],
     folder: str | Path,
@@ -232,6 +235,8 @@ def train_networks(
     Parameters
     ----------
     config : TrainingConfig
+    model : LinearModel
+        Makes the guess that coarse starts from.
     cohort, validation : sequences of Samples
     folder : path
     accelerator, devices : str
@@ -252,7 +257,7 @@ def train_networks(
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, cohort, validation, target, accelerator=accelerator, devices=devices)
+    trainer = Trainer(config, model, cohort, validation, target, accelerator=accelerator, devices=devices)
     trainer.resume()
     with _logs(target / "logs", trainer.fabric.global_rank) as log:
 

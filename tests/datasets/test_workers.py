@@ -11,10 +11,15 @@ def scaled(item, factor=1):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order_each_from_one_thread(workers):
+def test_results_come_in_order_each_from_one_thread(workers, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     before = torch.get_num_threads()
-    assert list(in_processes(partial(scaled, factor=3), range(5), workers=workers)) == [(3 * n, 1) for n in range(5)]
-    assert torch.get_num_threads() == before
+    try:
+        torch.set_num_threads(3)
+        assert list(in_processes(partial(scaled, factor=3), range(5), workers=workers)) == [(3 * n, 1) for n in range(5)]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def refuse(item):

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError
-from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_spread, judge_phantom, summary, text_of
+from shapekit.core.levels import Level
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_shift, fit_spread, judge_phantom, summary, text_of
 from shapekit.evaluation.protocol import Residual
 from shapekit.scoring.interval import KINDS
 
@@ -59,7 +62,7 @@ def residuals(count, sd):
         points = 0.1745 * 100 / 1.5
         row = {"l_lr_mm": 44.0, "l_ap_mm": 32.0, "weighted_surplus_mm3": 4.0 * 0.1745 * 44 * 32, "score": 4.0 * points}
         shapes = [np.asarray(part, np.float16) for part in (np.full(expected.shape, -off), expected, actual)]
-        found.append(Residual("p", 0, *shapes, row, (4.0 + 2 * off) * points))
+        found.append(Residual("p", Level.L1, 0, *shapes, row, (4.0 + 2 * off) * points))
     return Judged([], found)
 
 
@@ -70,9 +73,23 @@ def test_a_spread_fitted_to_known_errors_holds_nine_in_ten():
     assert 0.7 < spread.scale[0] < 1.4  # the errors are Gaussian: hardly anything is left to widen
 
 
-def test_too_few_vertebrae_for_a_spread_are_told():
-    with pytest.raises(InputError, match="3 scored vertebrae were found, but a spread needs at least 30"):
-        fit_spread([residuals(3, 0.5)], "p")
+@pytest.mark.parametrize("fit", [fit_shift, fit_spread])
+def test_too_few_vertebrae_for_a_calibration_are_told(fit):
+    with pytest.raises(InputError, match="3 scored vertebrae were found, but a calibration needs at least 30"):
+        fit([residuals(3, 0.5)], "p")
+
+
+def test_a_shift_takes_away_what_expected_bodies_have_too_much():
+    balls = np.sqrt(sum((np.arange(side) * 2.0 - (side - 1)).reshape(shape) ** 2 for side, shape in ((40, (-1, 1, 1)), (32, (-1, 1)), (32, (-1,)))))
+    found = []
+    for n, level in enumerate([Level.T8, Level.T11, Level.L2, Level.L5] * 10):
+        expected = balls - 14.0 - n % 3
+        shapes = [np.asarray(part, np.float16) for part in (np.full(balls.shape, 0.3), expected, expected)]
+        found.append(Residual("p", level, 4 if n == 0 else 0, *shapes, {}, 0.0))
+    found[0] = replace(found[0], off=-9 * found[0].off)  # a broken target does not count
+    shift = fit_shift([Judged([], found)], "p")
+    assert shift.shape == (19,)
+    np.testing.assert_allclose(shift, 0.3, atol=0.01)
 
 
 def test_a_table_has_a_column_for_every_predictor(judged):

@@ -94,10 +94,10 @@ def test_resampling_the_mask_changes_scores_little(name, turn, spacing_mm):
 def test_threads_do_not_matter(crop, predictor, points):
     import torch
 
-    scores = sk.score(crop, predictor=predictor)
-
     before = torch.get_num_threads()
     try:
+        torch.set_num_threads(3)
+        scores = sk.score(crop, predictor=predictor)
         torch.set_num_threads(1)
         moved = changes(crop, scores, predictor)
     finally:

@@ -103,6 +103,13 @@ def test_intervals_get_a_column_when_there_are_any(subject):
     assert "bars are 90 % intervals" in page
 
 
+def test_a_loss_that_rounds_to_nothing_has_no_sign(subject):
+    row = replace(subject.scored[1].measures, height_loss=-0.0002)
+    page = report_html(replace(subject, scored=(subject.scored[0], replace(subject.scored[1], measures=row))))
+    assert ">0.0</td>" in page
+    assert ">-0.0</td>" not in page
+
+
 def test_the_data_is_json_that_names_levels_scores_and_colours(page, subject):
     (text,) = re.findall(r'<script type="application/json" id="report-data">(.*?)</script>', page)
     told = json.loads(text)

@@ -4,7 +4,7 @@ import torch
 
 from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
-from shapekit.training import Samples, samples_of_spine
+from shapekit.training import Samples, fit_linear, samples_of_spine
 from shapekit.training.batches import Seats, assembled, draw_batch, draw_seats, full_seats, targets_of
 from shapekit.training.samples import seeded
 
@@ -48,6 +48,22 @@ def test_a_broken_neighbour_is_shown_as_it_was_measured_or_as_it_should_look(coh
     np.testing.assert_allclose(plain.fields[0, 2], spine.measured[1], atol=1e-3)
     np.testing.assert_allclose(mended.fields[0, 2], spine.healthy[1], atol=1e-3)
     assert torch.equal(plain.fields[0, 3], mended.fields[0, 3])
+
+
+def test_the_guess_is_the_linear_models_for_each_targets_own_company(cohort):
+    model = fit_linear(cohort[2:], components=6)
+    spine = cohort[0]
+    both, one = (
+        assembled([spine], [Seats(2, (None, 1, 3, None))]),
+        assembled([spine] * 2, [Seats(2, (None, 1, 3, None)), Seats(2, (None, 1, None, None))]),
+    )
+    assert one.places.tolist() == [[-1, int(both.places[0, 1]), int(both.places[0, 2]), -1], [-1, int(both.places[0, 1]), -1, -1]]
+    guess = one.guesses(model)
+    assert guess.shape == (2, 1, 40, 32, 32)
+    assert torch.equal(guess[:1], both.guesses(model))
+    near = both.target.abs() < 1.5
+    assert float((guess[:1] - both.target).abs()[near].mean()) < 0.4
+    assert not torch.equal(guess[0], guess[1])
 
 
 def test_of_a_users_spine_only_bodies_graded_as_whole_are_targets(ellipsoid_spine):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from shapekit.core.checks import InputError
-from shapekit.training import TrainingConfig, read_config, train_networks
+from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks
 from shapekit.training.loop import Trainer
 
 TINY = TrainingConfig(width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
@@ -15,22 +15,27 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
-def whole(cohort, tmp_path_factory):
+def model(cohort):
+    return fit_linear(cohort[2:], components=5, ridge=1e12)  # a guess that knows the level alone: there is something to learn
+
+
+@pytest.fixture(scope="module")
+def whole(cohort, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     told = []
-    tensors = train_networks(TINY, cohort[2:], cohort[:2], folder, progress=lambda *what: told.append(what))
+    tensors = train_networks(TINY, model, cohort[2:], cohort[:2], folder, progress=lambda *what: told.append(what))
     return folder, tensors, told
 
 
 @pytest.mark.parametrize("after", [("coarse", 3), ("refine", 3)])
-def test_a_run_that_was_killed_goes_on_to_the_same_bit(cohort, tmp_path, whole, after):
+def test_a_run_that_was_killed_goes_on_to_the_same_bit(cohort, model, tmp_path, whole, after):
     def kill(stage, step, steps, figures):
         if (stage, step) == after:
             raise KilledError
 
     with pytest.raises(KilledError):
-        train_networks(TINY, cohort[2:], cohort[:2], tmp_path, progress=kill)
-    again = train_networks(TINY, cohort[2:], cohort[:2], tmp_path)
+        train_networks(TINY, model, cohort[2:], cohort[:2], tmp_path, progress=kill)
+    again = train_networks(TINY, model, cohort[2:], cohort[:2], tmp_path)
     assert all(torch.equal(again[name], value) for name, value in whole[1].items())
 
 
@@ -42,32 +47,32 @@ def test_the_run_tells_its_figures_and_leaves_its_logs(whole):
     assert any(float(value.abs().max()) > 0 for name, value in tensors.items() if name.startswith("refine.trunk.head"))
 
 
-def test_the_critic_changes_what_refine_learns(cohort, tmp_path, whole):
-    alone = train_networks(dataclasses.replace(TINY, critic_weight=0.0), cohort[2:], [], tmp_path)
+def test_the_critic_changes_what_refine_learns(cohort, model, tmp_path, whole):
+    alone = train_networks(dataclasses.replace(TINY, critic_weight=0.0), model, cohort[2:], [], tmp_path)
     same = [torch.equal(alone[name], value) for name, value in whole[1].items() if name.startswith("coarse.")]
     other = [torch.equal(alone[name], value) for name, value in whole[1].items() if name.startswith("refine.") and "weight" in name]
     assert all(same)
     assert not all(other)
 
 
-def test_learning_lowers_the_error_on_spines_it_has_not_seen(cohort, tmp_path):
+def test_learning_lowers_the_error_on_spines_it_has_not_seen(cohort, model, tmp_path):
     config = dataclasses.replace(TINY, coarse_steps=50, refine_steps=1, batch=4, rate=1.2e-2, averaging=0.9)
-    trainer = Trainer(config, cohort[2:], cohort[:2], tmp_path)
+    trainer = Trainer(config, model, cohort[2:], cohort[:2], tmp_path)
     before = trainer.validated("coarse")["validation_mm"]
     trainer.run()
     assert trainer.validated("coarse")["validation_mm"] < 0.85 * before
 
 
-def test_another_configurations_checkpoint_is_refused(cohort, whole):
+def test_another_configurations_checkpoint_is_refused(cohort, model, whole):
     folder, _, _ = whole
     with pytest.raises(InputError, match="belongs to another configuration"):
-        train_networks(dataclasses.replace(TINY, rate=1e-4), cohort, [], folder)
+        train_networks(dataclasses.replace(TINY, rate=1e-4), model, cohort, [], folder)
 
 
-def test_spines_without_a_healthy_target_are_refused(cohort, tmp_path):
+def test_spines_without_a_healthy_target_are_refused(cohort, model, tmp_path):
     blank = [dataclasses.replace(spine, is_target=spine.is_target & False) for spine in cohort]
     with pytest.raises(InputError, match="no healthy vertebra"):
-        train_networks(TINY, blank, [], tmp_path)
+        train_networks(TINY, model, blank, [], tmp_path)
 
 
 @pytest.mark.parametrize(
