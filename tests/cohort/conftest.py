@@ -62,7 +62,7 @@ def end(process: int) -> None:
     os.kill(process, signal.SIGKILL)
 
 
-def until(found, seconds: float = 60.0):
+def until(found, seconds: float = 180.0):
     """Wait for something to be there, and return it."""
     limit = time.monotonic() + seconds
     while not (there := found()):
