@@ -33,7 +33,8 @@ def fit_shift(judged: Sequence[Judged], predictor: str) -> NDArray[np.float32]:
     judged : sequence of Judged
         With residuals, of patients that are no part of training, test, or the spread's calibration.
     predictor : str
-        Whose residuals to take; those of broken targets are left out.
+        Whose residuals to take: all of them, since every twin is known. Leaving out targets that score as broken would choose those
+        whose expected bodies came out small.
 
     Returns
     -------
@@ -46,9 +47,8 @@ def fit_shift(judged: Sequence[Judged], predictor: str) -> NDArray[np.float32]:
         If there are fewer than 30 scored vertebrae.
     """
     found = _residuals(judged, predictor)
-    whole = [one for one in found if one.kind < len(KINDS) // 2]
-    places = np.array([place_of(one.level) for one in whole])
-    off = [_thickness_mm(one.expected.astype(np.float32), one.off.astype(np.float32)) for one in whole]
+    places = np.array([place_of(one.level) for one in found])
+    off = [_thickness_mm(one.expected.astype(np.float32), one.off.astype(np.float32)) for one in found]
     every = np.arange(len(LEVELS))
     curve = np.polynomial.Polynomial.fit(places, off, 2)
     return np.asarray(curve(np.clip(every, places.min(), places.max())), dtype=np.float32)

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -79,17 +77,16 @@ def test_too_few_vertebrae_for_a_calibration_are_told(fit):
         fit([residuals(3, 0.5)], "p")
 
 
-def test_a_shift_takes_away_what_expected_bodies_have_too_much():
+def test_a_shift_takes_away_what_expected_bodies_have_too_much_whichever_targets_score_as_broken():
     balls = np.sqrt(sum((np.arange(side) * 2.0 - (side - 1)).reshape(shape) ** 2 for side, shape in ((40, (-1, 1, 1)), (32, (-1, 1)), (32, (-1,)))))
     found = []
-    for n, level in enumerate([Level.T8, Level.T11, Level.L2, Level.L5] * 10):
-        expected = balls - 14.0 - n % 3
-        shapes = [np.asarray(part, np.float16) for part in (np.full(balls.shape, 0.3), expected, expected)]
-        found.append(Residual("p", level, 4 if n == 0 else 0, *shapes, {}, 0.0))
-    found[0] = replace(found[0], off=-9 * found[0].off)  # a broken target does not count
+    for level in (Level.T8, Level.T11, Level.L2, Level.L5):
+        for error in np.linspace(-0.7, 1.3, 11):  # 0.3 mm too large on average; the largest look broken
+            shapes = [np.asarray(part, np.float16) for part in (np.full(balls.shape, error), balls - 14.0, balls - 14.0)]
+            found.append(Residual("p", level, 3 if error > 0.9 else 0, *shapes, {}, 0.0))
     shift = fit_shift([Judged([], found)], "p")
     assert shift.shape == (19,)
-    np.testing.assert_allclose(shift, 0.3, atol=0.01)
+    np.testing.assert_allclose(shift, 0.3, atol=0.04)  # a ball's volume is not quite linear in its radius
 
 
 def test_a_table_has_a_column_for_every_predictor(judged):
