@@ -12,7 +12,7 @@ import typer
 def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for rows.csv, summary.json, table.md and scores.png.", metavar="DIR")],
     count: Annotated[int, typer.Option("--number", "-n", help="Patients.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the test cohort; training uses 1000, calibration 1001 and 1002.")] = 1003,
+    seed: Annotated[int, typer.Option(help="Of the test cohort; training uses 1000, calibration 1001.")] = 1003,
     predictors: Annotated[
         str,
         typer.Option(

@@ -1,21 +1,8 @@
-"""In: predictors and phantoms whose healthy twins are known. Out: rows, tables with bootstrap intervals, and what calibration adds to weights."""
+"""In: predictors and phantoms whose healthy twins are known. Out: rows, tables with bootstrap intervals, and the spread that intervals rest on."""
 
-from shapekit.evaluation.calibration import fit_shift, fit_spread
+from shapekit.evaluation.calibration import fit_spread
 from shapekit.evaluation.protocol import Judged, Spec, evaluate_phantoms, judge_phantom
 from shapekit.evaluation.statistics import auc, bootstrap, macro_f1
 from shapekit.evaluation.tables import draw_figure, summary, text_of
 
-__all__ = [
-    "Judged",
-    "Spec",
-    "auc",
-    "bootstrap",
-    "draw_figure",
-    "evaluate_phantoms",
-    "fit_shift",
-    "fit_spread",
-    "judge_phantom",
-    "macro_f1",
-    "summary",
-    "text_of",
-]
+__all__ = ["Judged", "Spec", "auc", "bootstrap", "draw_figure", "evaluate_phantoms", "fit_spread", "judge_phantom", "macro_f1", "summary", "text_of"]

@@ -1,4 +1,4 @@
-"""Measure how far true shapes lie from predicted ones: what is left on average is taken away, the rest is what intervals are made of."""
+"""Measure how far true shapes lie from predicted ones, so that intervals hold the share they should."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
-from shapekit.core.conventions import COARSE_SHAPE, COARSE_SPACING_MM
+from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.evaluation.protocol import Judged, Residual
-from shapekit.predictors.linear import LEVELS, place_of
 from shapekit.scoring import Spread, score_intervals
 from shapekit.scoring.interval import KINDS, LEVEL
 
@@ -23,52 +22,6 @@ BORROWED = 40
 """So many vertebrae of all kinds together stand beside a kind's own."""
 SCALES = np.geomspace(0.5, 2.5, 17)
 FEWEST = 30
-
-
-def fit_shift(judged: Sequence[Judged], predictor: str) -> NDArray[np.float32]:
-    """Find by how much predicted surfaces must move so that expected and true volumes agree on average, at every level.
-
-    Parameters
-    ----------
-    judged : sequence of Judged
-        With residuals, of patients that are no part of training, test, or the spread's calibration.
-    predictor : str
-        Whose residuals to take: all of them, since every twin is known. Leaving out targets that score as broken would choose those
-        whose expected bodies came out small.
-
-    Returns
-    -------
-    (19,) float32, mm
-        To be added to the signed distance of a target at each of T1 … L6: a parabola along the column.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 30 scored vertebrae.
-    """
-    found = _residuals(judged, predictor)
-    places = np.array([place_of(one.level) for one in found])
-    off = [_thickness_mm(one.expected.astype(np.float32), one.off.astype(np.float32)) for one in found]
-    every = np.arange(len(LEVELS))
-    curve = np.polynomial.Polynomial.fit(places, off, 2)
-    return np.asarray(curve(np.clip(every, places.min(), places.max())), dtype=np.float32)
-
-
-def _thickness_mm(expected: NDArray[np.float32], off: NDArray[np.float32]) -> float:
-    """Volume of the expected beyond the true body over the expected one's surface."""
-
-    def voxels(field: NDArray[np.float32]) -> float:
-        return float(np.clip(0.5 - field / COARSE_SPACING_MM, 0.0, 1.0).sum(dtype=np.float64))
-
-    surface_per_mm = voxels(expected - 0.5) - voxels(expected + 0.5)
-    return (voxels(expected) - voxels(expected + off)) / surface_per_mm
-
-
-def _residuals(judged: Sequence[Judged], predictor: str) -> list[Residual]:
-    found = [one for patient in judged for one in patient.residuals if one.predictor == predictor]
-    if len(found) < FEWEST:
-        raise InputError(f"{len(found)} scored vertebrae were found, but a calibration needs at least {FEWEST}; judge more patients.")
-    return found
 
 
 def fit_spread(judged: Sequence[Judged], predictor: str, *, preset: str = "botros2022") -> Spread:
@@ -87,7 +40,9 @@ def fit_spread(judged: Sequence[Judged], predictor: str, *, preset: str = "botro
     InputError
         If there are fewer than 30 scored vertebrae.
     """
-    found = _residuals(judged, predictor)
+    found = [one for patient in judged for one in patient.residuals if one.predictor == predictor]
+    if len(found) < FEWEST:
+        raise InputError(f"{len(found)} scored vertebrae were found, but a spread needs at least {FEWEST}; judge more patients.")
     kinds = np.array([one.kind for one in found])
     flat = np.stack([_near(one).reshape(-1) for one in found])
     _, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))

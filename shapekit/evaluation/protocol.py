@@ -63,7 +63,6 @@ class Residual:
     Parameters
     ----------
     predictor : str
-    level : Level
     kind : int
         See ``shapekit.scoring.kind_of``.
     off, expected, actual : (40, 32, 32) float16, mm
@@ -74,7 +73,6 @@ class Residual:
     """
 
     predictor: str
-    level: Level
     kind: int
     off: Half
     expected: Half
@@ -142,7 +140,7 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, residuals: bo
                     part.astype(np.float16) for part in (halve_patch(lies.values) - expected, expected, halve_patch(one.actual.values))
                 )
                 numbers = {name: getattr(one.measures, name) for name in ("l_lr_mm", "l_ap_mm", "weighted_surplus_mm3", "score")}
-                spread.append(Residual(spec.name, level, interval_kind(one), off, should, does, numbers, twin.score))
+                spread.append(Residual(spec.name, interval_kind(one), off, should, does, numbers, twin.score))
     return Judged(rows, spread)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from shapekit.core.levels import Level
 from shapekit.networks import Generator, NetworkConfig, blended, joined
 from shapekit.predictors.base import Context
-from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of, shifted
+from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
 from shapekit.scoring import Spread
 
 
@@ -28,8 +28,6 @@ class Generative:
         Makes the guess that coarse starts from.
     stage : {"refine", "coarse"}
         Whose shape to return.
-    shift : (19,) float32, mm, optional
-        Added to the distances of a target at each of T1 … L6, so that expected volumes are right on average.
     spread, identity
         See ``Predictor``.
     device : str
@@ -45,14 +43,13 @@ class Generative:
         model: LinearModel,
         *,
         stage: str = "refine",
-        shift: NDArray[np.float32] | None = None,
         spread: Spread | None = None,
         identity: str = "",
         device: str = "cpu",
     ) -> None:
         self.name = "generative" if stage == "refine" else "coarse"
         self.spread, self.identity, self.device, self.stage = spread, identity, device, stage
-        self.linear, self.shift = Linear(model), shift
+        self.linear = Linear(model)
         self.coarse, self.refine = Generator(config), Generator(config)
         for name, network in (("coarse", self.coarse), ("refine", self.refine)):
             network.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
@@ -72,11 +69,10 @@ class Generative:
             if self.stage == "refine":
                 found = joined(found, self.refine(half, blended(half, first, *found), level, present))
             # one target at a time: what a blend writes on the way stays in the processor's cache
-            made = [
+            return [
                 blended(*self._full(context, guess), *(part[n : n + 1] for part in found))[0, 0].cpu().numpy()
                 for n, (context, guess) in enumerate(zip(contexts, guesses, strict=True))
             ]
-        return shifted(made, contexts, self.shift)
 
     def _full(self, context: Context, guess: Guess) -> tuple[Tensor, Tensor]:
         """Fields of one target's neighbours and the guess at 1 mm."""

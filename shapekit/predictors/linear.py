@@ -148,6 +148,11 @@ class LinearModel:
     def guess(self, fields: Array, places: Sequence[int | None], target: int) -> tuple[Array, Array]:
         """Lay what ``half`` predicts over the direct neighbours' mean, which goes on where the band ends.
 
+        Parameters
+        ----------
+        fields, places, target
+            See ``half``.
+
         Returns
         -------
         whole, change : (40, 32, 32) float32, mm
@@ -202,15 +207,15 @@ class Linear:
     name = "linear"
     repairs = True
 
-    def __init__(self, model: LinearModel, *, shift: Array | None = None, spread: Spread | None = None, identity: str = "") -> None:
-        self.model, self.shift, self.spread, self.identity = model, shift, spread, identity
+    def __init__(self, model: LinearModel, *, spread: Spread | None = None, identity: str = "") -> None:
+        self.model, self.spread, self.identity = model, spread, identity
 
     def predict(self, contexts: Sequence[Context]) -> list[Array]:
         """See ``Predictor.predict``."""
-        return shifted([guess.full for guess in self.guesses(contexts)], contexts, self.shift)
+        return [guess.full for guess in self.guesses(contexts)]
 
     def guesses(self, contexts: Sequence[Context]) -> list[Guess]:
-        """Predict without the shift, on both resolutions."""
+        """Predict on both resolutions."""
         halves = {id(shape): halve_patch(shape.values) for context in contexts for shape in context.shapes if shape is not None}
         nothing = np.zeros(COARSE_SHAPE, np.float32)
         made = []
@@ -229,13 +234,6 @@ class Linear:
 def place_of(level: Level) -> int:
     """Position in T1 … L6; a cervical neighbour stands for T1."""
     return LEVELS.index(max(level, LEVELS[0], key=lambda one: one.rank))
-
-
-def shifted(made: list[Array], contexts: Sequence[Context], shift: Array | None) -> list[Array]:
-    """Add to each target's distances what its level's volume was found to need; see ``shapekit.evaluation.fit_shift``."""
-    if shift is None:
-        return made
-    return [field + shift[place_of(context.target)] for field, context in zip(made, contexts, strict=True)]
 
 
 def _clipped(fields: NDArray[np.floating]) -> Array:

@@ -49,15 +49,12 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         spread = Spread.from_tensors(held) if held else None
         if name == "neighbours":
             return NeighbourMean(spread=spread)
-        shift = tensors[f"shift_{name}"].numpy() if f"shift_{name}" in tensors else None
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":
-            return Linear(model, shift=shift, spread=spread, identity=identity)
+            return Linear(model, spread=spread, identity=identity)
         sizes = card["config"]
         config = NetworkConfig(int(sizes["width"]), int(sizes["critic_width"]))  # type: ignore[index]
-        return Generative(
-            tensors, config, model, stage="coarse" if name == "coarse" else "refine", shift=shift, spread=spread, identity=identity, device=device
-        )
+        return Generative(tensors, config, model, stage="coarse" if name == "coarse" else "refine", spread=spread, identity=identity, device=device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from shapekit.core.checks import check_choice
-from shapekit.evaluation import Spec, evaluate_phantoms, fit_shift, fit_spread
+from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
 from shapekit.training import Samples, TrainingConfig, fit_linear, train_networks, write_predictor
 
 TRAINED = ("generative", "linear", "neighbours")
@@ -58,8 +57,7 @@ def fit_predictor(
     card : mapping, optional
         What else the file's card is to say.
     calibration : int
-        Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on, and half as many others (``options.seed`` + 2) for the
-        mean of the volumes; 0 leaves both out.
+        Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on; 0 leaves intervals out.
     workers : int, optional
         Processes for the calibration; by default one a core.
     accelerator, devices : str
@@ -106,14 +104,8 @@ def fit_predictor(
     if calibration:
         names = ("generative", "coarse") if predictor == "generative" else (predictor,)
         specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
-        judge = partial(evaluate_phantoms, specs=specs, workers=workers, residuals=True)
-        if predictor != "neighbours":  # a plain mean stays one
-            with counting("calibrating volumes", calibration // 2) as done:
-                judged = judge(calibration // 2, seed=options.seed + 2, progress=done)
-            tensors |= {f"shift_{name}": fit_shift(judged, name) for name in names}
-            write_predictor(path, tensors, written)
-        with counting("calibrating intervals", calibration) as done:
-            judged = judge(calibration, seed=options.seed + 1, progress=done)
+        with counting("calibrating", calibration) as done:
+            judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, workers=workers, residuals=True, progress=done)
         for name in names:
             tensors |= {f"spread_{name}.{key}": value for key, value in fit_spread(judged, name).tensors().items()}
         identity = write_predictor(path, tensors, written | {"calibration_patients": calibration})

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError
-from shapekit.core.levels import Level
-from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_shift, fit_spread, judge_phantom, summary, text_of
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_spread, judge_phantom, summary, text_of
 from shapekit.evaluation.protocol import Residual
 from shapekit.scoring.interval import KINDS
 
@@ -60,7 +59,7 @@ def residuals(count, sd):
         points = 0.1745 * 100 / 1.5
         row = {"l_lr_mm": 44.0, "l_ap_mm": 32.0, "weighted_surplus_mm3": 4.0 * 0.1745 * 44 * 32, "score": 4.0 * points}
         shapes = [np.asarray(part, np.float16) for part in (np.full(expected.shape, -off), expected, actual)]
-        found.append(Residual("p", Level.L1, 0, *shapes, row, (4.0 + 2 * off) * points))
+        found.append(Residual("p", 0, *shapes, row, (4.0 + 2 * off) * points))
     return Judged([], found)
 
 
@@ -71,22 +70,9 @@ def test_a_spread_fitted_to_known_errors_holds_nine_in_ten():
     assert 0.7 < spread.scale[0] < 1.4  # the errors are Gaussian: hardly anything is left to widen
 
 
-@pytest.mark.parametrize("fit", [fit_shift, fit_spread])
-def test_too_few_vertebrae_for_a_calibration_are_told(fit):
-    with pytest.raises(InputError, match="3 scored vertebrae were found, but a calibration needs at least 30"):
-        fit([residuals(3, 0.5)], "p")
-
-
-def test_a_shift_takes_away_what_expected_bodies_have_too_much_whichever_targets_score_as_broken():
-    balls = np.sqrt(sum((np.arange(side) * 2.0 - (side - 1)).reshape(shape) ** 2 for side, shape in ((40, (-1, 1, 1)), (32, (-1, 1)), (32, (-1,)))))
-    found = []
-    for level in (Level.T8, Level.T11, Level.L2, Level.L5):
-        for error in np.linspace(-0.7, 1.3, 11):  # 0.3 mm too large on average; the largest look broken
-            shapes = [np.asarray(part, np.float16) for part in (np.full(balls.shape, error), balls - 14.0, balls - 14.0)]
-            found.append(Residual("p", level, 3 if error > 0.9 else 0, *shapes, {}, 0.0))
-    shift = fit_shift([Judged([], found)], "p")
-    assert shift.shape == (19,)
-    np.testing.assert_allclose(shift, 0.3, atol=0.04)  # a ball's volume is not quite linear in its radius
+def test_too_few_vertebrae_for_a_spread_are_told():
+    with pytest.raises(InputError, match="3 scored vertebrae were found, but a spread needs at least 30"):
+        fit_spread([residuals(3, 0.5)], "p")
 
 
 def test_a_table_has_a_column_for_every_predictor(judged):
