@@ -129,11 +129,11 @@ class Grid:
         # grid_sample wants coordinates in [-1, 1], the last array axis first
         inside *= 2.0 / np.maximum(last, 1.0)
         inside -= 1.0
-        where = torch.from_numpy(inside[:, ::-1].astype(np.float32).reshape(1, -1, 1, 1, 3))
-        field = torch.from_numpy(np.ascontiguousarray(array))[None, None]
+        where = torch.from_numpy(np.ascontiguousarray(inside[:, ::-1]).reshape(1, -1, 1, 1, 3))
+        field = torch.from_numpy(np.ascontiguousarray(array))[None, None].double()
         values = torch.nn.functional.grid_sample(field, where, mode="bilinear", padding_mode="border", align_corners=True)
         shape = np.shape(points)[:-1]
-        return values.numpy().reshape(shape), beyond.reshape(shape)
+        return values.float().numpy().reshape(shape), beyond.reshape(shape)
 
     def is_close(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Tell whether two grids have the same voxels: equal shapes, corners within ``tolerance_mm``."""
