@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level, typical_gap
+from shapekit.core.threads import by_pieces, each
 from shapekit.core.values import Body, Expected, LabelMap, Measures, MeshSet, Sdf
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import Heights, genant_grade, height_losses, measure_heights, neighbour_heights, type_of_deformity
@@ -116,13 +120,15 @@ def measure(
     return expect(found, predictor, preset=preset, device=device, repair=repair, progress=tell), found.notes
 
 
+@by_pieces()
 def find_bodies(spine: LabelMap | MeshSet, *, bodies: str = "auto") -> Found:
     """Cut out every body, find which way it faces, and lay it on its patch."""
     found, missing, notes = extract_bodies(spine, bodies=bodies) if isinstance(spine, LabelMap) else bodies_from_meshes(spine, bodies=bodies)
     frames = vertebra_frames(found)
-    return Found(spine, found, frames, [body_on_patch(body, frame) for body, frame in zip(found, frames, strict=True)], missing, notes)
+    return Found(spine, found, frames, each(body_on_patch, found, frames), missing, notes)
 
 
+@by_pieces()
 def expect(
     found: Found,
     predictor: Predictor,
@@ -156,7 +162,7 @@ def expect(
         scored = _predict(blank, scored, again, mended, found.shapes, predictor, preset, device, tuple(found.bodies[n].level for n in repaired))
 
     tell("intervals and heights")
-    scored = _read_heights(_with_intervals(scored, targets, predictor, preset), found.shapes)
+    scored = _read_heights(_with_intervals(_with_distances(scored), targets, predictor, preset), found.shapes)
     for level, reason in found.missing.items():  # by level among those that follow the spine
         below = (n for n, one in enumerate(scored) if level < Level(one.measures.level))
         scored.insert(next(below, len(scored)), Scored(_missing_row(found.spine, level, reason)))
@@ -177,12 +183,27 @@ def _predict(
     """Predict, place and score some targets; return all, with theirs replaced."""
     done = list(scored)
     predicted = predictor.predict([contexts[n] for n in targets])
-    for n, values in zip(targets, predicted, strict=True):
-        done[n] = _expect(blank[n], Sdf(values, shapes[n].grid), contexts[n], predictor, repaired)
+
+    def lay(n: int, values: NDArray[np.float32]) -> Scored:
+        return _expect(blank[n], Sdf(values, shapes[n].grid), contexts[n], predictor, repaired)
+
+    for n, one in zip(targets, each(lay, targets, predicted), strict=True):
+        done[n] = one
     pairs = [(one.expected.sdf, one.actual) for n in targets if (one := done[n]).expected and one.actual]
     for n, row in zip(targets, score_patches([e for e, _ in pairs], [a for _, a in pairs], preset=preset, device=device), strict=True):
         done[n] = replace(done[n], measures=replace(done[n].measures, **row))  # type: ignore[arg-type]
     return done
+
+
+def _with_distances(scored: list[Scored]) -> list[Scored]:
+    """Measure how far apart expected and actual surfaces lie, once the expected ones stay."""
+
+    def told(one: Scored) -> Scored:
+        if one.expected is None or one.actual is None:
+            return one
+        return replace(one, measures=replace(one.measures, surface_distance_mm=surface_distance(one.expected.sdf, one.actual)))
+
+    return each(told, scored)
 
 
 def interval_kind(one: Scored) -> int:
@@ -245,8 +266,8 @@ def _row(body: Body, frame: Frame, context: Context) -> Measures:
 
 def _read_heights(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
     """Measure every body's heights, and read the losses against the expected body and against the nearest whole neighbours."""
-    own = [None if one.measures.status == "partial" else _heights(shape) for one, shape in zip(scored, shapes, strict=True)]
-    should = [_heights(one.expected.sdf) if one.expected else None for one in scored]
+    own = each(_heights, [None if one.measures.status == "partial" else shape for one, shape in zip(scored, shapes, strict=True)])
+    should = each(_heights, [one.expected.sdf if one.expected else None for one in scored])
     losses = [height_losses(a, e) if a and e else None for a, e in zip(own, should, strict=True)]
     broken = [loss is not None and genant_grade(max(loss)) > 0 for loss in losses]
     done = []
@@ -266,9 +287,9 @@ def _read_heights(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
     return done
 
 
-def _heights(shape: Sdf) -> Heights | None:
+def _heights(shape: Sdf | None) -> Heights | None:
     try:
-        return measure_heights(shape)
+        return measure_heights(shape) if shape else None
     except InputError:  # a shape of no height is told by its empty cells
         return None
 
@@ -299,7 +320,6 @@ def _expect(target: Scored, shape: Sdf, context: Context, predictor: Predictor, 
     row = replace(
         target.measures,
         reason="; ".join(notes),
-        surface_distance_mm=surface_distance(expected.sdf, actual),
         neighbours_used=" ".join(str(level) for level in used),
         neighbours_repaired=" ".join(str(level) for level in mended),
         predictor=predictor.name,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shapekit.core.checks import InputError
 from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.core.levels import Level
+from shapekit.core.threads import each
 from shapekit.predictors.base import SLOTS, Context, direct_mean, mean_of
 from shapekit.scoring import Spread
 from shapekit.sdf import double_patch, halve_patch
@@ -218,13 +219,14 @@ class Linear:
         """Predict on both resolutions."""
         halves = {id(shape): halve_patch(shape.values) for context in contexts for shape in context.shapes if shape is not None}
         nothing = np.zeros(COARSE_SHAPE, np.float32)
-        made = []
-        for context in contexts:
+
+        def made(context: Context) -> Guess:
             fields = np.stack([nothing if shape is None else halves[id(shape)] for shape in context.shapes])
             places = [None if level is None else place_of(level) for level in context.levels]
             half, change = self.model.guess(fields, places, place_of(context.target))
-            made.append(Guess(fields, half, direct_mean(context) + double_patch(change)))
-        return made
+            return Guess(fields, half, direct_mean(context) + double_patch(change))
+
+        return each(made, contexts)
 
     def uses(self, context: Context) -> tuple[Level, ...]:
         """See ``Predictor.uses``."""

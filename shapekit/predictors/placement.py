@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from shapekit.core.conventions import AP, SI
@@ -28,6 +29,14 @@ WALL_WEIGHT = 2.0
 """The posterior wall is what a fracture leaves alone first."""
 PROBE = 0.03
 """Step of the differences, in standard deviations of the prior."""
+DAMPING = 1e-3
+MOST_ROUNDS = 60
+GAIN = 1e-8
+"""A start is at its end where a round lowers its cost by a smaller share,"""
+STILL = 1e-5
+"""or moves it by less, in standard deviations of the prior;"""
+TOGETHER = 1e-2
+"""and of two that have come as near to each other the higher one stops."""
 LOWER_PLATE_WEIGHT = 1.5
 """Fractures break the superior endplate nearly always, the inferior one alone in 1.9 %: where both fit, the lower one decides."""
 TILT_SD_DEG = 4.0
@@ -73,23 +82,57 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
         moves = np.concatenate([turns, frame.to_world(middle + steps[:, 3:])[:, :, None]], axis=2)
         gap = sample_field(actual.values, actual.grid, about, moves=moves).astype(np.float64)
         missing = gap / np.sqrt(1.0 + (gap / LOSS_MM) ** 2)
-        beyond = gap / (1.0 + (gap / EXCESS_MM) ** 2) ** 0.25
+        beyond = gap / np.sqrt(np.sqrt(1.0 + (gap / EXCESS_MM) ** 2))
         return np.concatenate([scale * np.where(gap > 0, missing, beyond), steps / spread], axis=1)
 
-    def residuals(step: Float) -> Float:
-        return np.asarray(misfits(step[None])[0])
-
-    def slopes(step: Float) -> Float:  # central differences: steps well above the field's float32 rounding
-        probes = PROBE * np.diag(spread)
-        around = misfits(np.concatenate([step + probes, step - probes]))
-        return np.asarray((around[:6] - around[6:]).T / (2.0 * PROBE * spread))
-
-    starts = [np.array([0.0, 0.0, 0.0, 0.0, 0.0, shift]) for shift in _plate_shifts(points, actual, frame)]
-    ends = [least_squares(residuals, start, jac=slopes, method="lm", x_scale=spread, ftol=1e-8, xtol=1e-8) for start in starts]
-    best = min(ends, key=lambda end: float(end.cost)).x
+    best = _least(misfits, np.array([[0.0, 0.0, 0.0, 0.0, 0.0, shift] for shift in _plate_shifts(points, actual, frame)]), spread)
     turn = Rotation.from_rotvec(best[:3]).as_matrix()
     # the patch's own origin goes where the motion takes it
     return Frame(frame.to_world(middle + best[3:] - turn @ middle), frame.axes @ turn, frame.error_deg)
+
+
+def _least(misfits: Callable[[Float], Float], starts: Float, spread: Float) -> Float:
+    """Minimise a sum of squares from several starts side by side (Levenberg-Marquardt: Nocedal & Wright 2006, section 10.3).
+
+    One look-up a round serves every start: its trial step and the central differences around it, wide enough for the field's float32 rounding.
+
+    Parameters
+    ----------
+    misfits : callable
+        (k, 6) -> (k, n).
+    starts : (s, 6) float
+    spread : (6,) float
+        The scale of each parameter.
+
+    Returns
+    -------
+    (6,) float
+        The best end.
+    """
+    probes = np.concatenate([np.zeros((1, 6)), PROBE * np.eye(6), -PROBE * np.eye(6)])
+    at, trial = starts / spread, starts / spread
+    cost, damping = np.full(len(at), np.inf), np.full(len(at), DAMPING)
+    slope, normal = np.zeros((len(at), 6)), np.tile(np.eye(6), (len(at), 1, 1))
+    going = np.arange(len(at))
+    for _ in range(MOST_ROUNDS):
+        found = misfits(((trial[going, None] + probes) * spread).reshape(-1, 6)).reshape(len(going), len(probes), -1)
+        rates = (found[:, 1:7] - found[:, 7:]) / (2.0 * PROBE)
+        height = (found[:, 0] ** 2).sum(axis=1)
+        gain = cost[going] - height
+        down = gain > 0
+        won = going[down]
+        at[won], cost[won] = trial[won], height[down]
+        slope[won], normal[won] = (rates @ found[:, 0, :, None])[down, :, 0], (rates @ rates.transpose(0, 2, 1))[down]
+        damping[going] *= np.where(down, 0.1, 10.0)
+        damped = normal[going] * (1.0 + damping[going, None, None] * np.eye(6))
+        step = np.linalg.solve(damped, -slope[going, :, None])[..., 0]
+        trial[going] = at[going] + step
+        settled = (down & (gain <= GAIN * height)) | (np.abs(step).max(axis=1) < STILL)
+        met = [any(cost[other] < cost[n] and np.abs(at[other] - at[n]).max() < TOGETHER for other in range(len(at))) for n in going]
+        going = going[~(settled | np.array(met))]
+        if not len(going):
+            break
+    return np.asarray(at[int(cost.argmin())] * spread)
 
 
 def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from shapekit.core.conventions import COARSE_SPACING_MM
+from shapekit.core.threads import each
 from shapekit.ops import surplus_volume
 from shapekit.scoring.score import PRESETS, centre_mm
 from shapekit.scoring.weight import SIGMA_SHARE
@@ -88,9 +89,10 @@ def score_intervals(
     list of (float, float)
         5th and 95th percentile of the scores that shapes drawn around the expected one give; the score itself lies between.
     """
-    found = []
-    draws = {kind: spread.draws(kind) for kind in set(kinds)}
-    for should, does, row, kind in zip(expected, actual, rows, kinds, strict=True):
+    kept = sorted(set(kinds))
+    draws = dict(zip(kept, each(spread.draws, kept), strict=True))
+
+    def interval(should: Array, does: Array, row: Mapping[str, float], kind: int) -> tuple[float, float]:
         shapes = np.concatenate([should[None], should + draws[kind]])
         count = len(shapes)
         lengths = np.array([row["l_lr_mm"], row["l_ap_mm"]])
@@ -108,5 +110,6 @@ def score_intervals(
         full = lengths[0] * lengths[1] * PRESETS[preset].full_mm / 100.0
         scores = np.clip((row["weighted_surplus_mm3"] + weighted[1:] - weighted[0]) / full, 0.0, 100.0)
         low, high = np.quantile(scores, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-        found.append((min(float(low), row["score"]), max(float(high), row["score"])))
-    return found
+        return min(float(low), row["score"]), max(float(high), row["score"])
+
+    return each(interval, expected, actual, rows, kinds)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
+from shapekit.core.threads import each
 from shapekit.core.values import Sdf
 from shapekit.ops import surplus_volume
 from shapekit.scoring.weight import SIGMA_SHARE, chord_lengths
@@ -64,7 +65,8 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
     shape, spacing = expected[0].grid.shape, float(expected[0].grid.spacing_mm[0])
     if any(sdf.grid.shape != shape or np.abs(sdf.grid.spacing_mm - spacing).max() > 1e-3 * spacing for sdf in expected):
         raise InputError("the patches differ in shape or spacing, or their voxels are not cubes; resample them onto one kind of patch first.")
-    lengths = np.array([chord_lengths(sdf) for sdf in actual])
+    lengths = np.array(each(chord_lengths, actual))
+    centres = each(lambda sdf: centre_mm(sdf.values, spacing), expected)
     count = len(expected)
     sigma = np.concatenate([lengths * SIGMA_SHARE, np.full((count, 1), np.inf)], axis=1)
 
@@ -75,7 +77,7 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
         tensor(np.stack([sdf.values for sdf in expected])),
         tensor(np.stack([sdf.values for sdf in actual])),
         spacing_mm=spacing,
-        centre=tensor(np.stack([centre_mm(sdf.values, spacing) for sdf in expected])),
+        centre=tensor(np.stack(centres)),
         rotation=torch.eye(3, device=device).expand(count, 3, 3),
         sigma_mm=tensor(sigma),
         length_ap_mm=tensor(lengths[:, 1]),

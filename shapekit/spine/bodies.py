@@ -13,6 +13,7 @@ from shapekit.core.conventions import AP
 from shapekit.core.grid import Grid
 from shapekit.core.labels import LabelSummary, summarise_labels
 from shapekit.core.levels import Level
+from shapekit.core.threads import each
 from shapekit.core.values import Body, LabelMap, MeshSet
 from shapekit.sdf import refine_sdf, sdf_from_mask, sdf_from_mesh
 from shapekit.spine.canal import Canal, find_canal
@@ -74,7 +75,8 @@ def extract_bodies(spine: LabelMap, *, bodies: str = "auto") -> tuple[list[Body]
     if min(spine.grid.shape) < 2:
         raise InputError(f"{spine.name} is a single slice (shape {spine.grid.shape}); shapekit needs a volume.")
     summaries = summarise_labels(spine.array, spine.grid)
-    vertebrae = [_isolate(spine, value, level, summaries[value]) for value, level in spine.levels.items() if value in summaries]
+    known = [(value, level, summaries[value]) for value, level in spine.levels.items() if value in summaries]
+    vertebrae = each(lambda one: _isolate(spine, *one), known)
     if not vertebrae:
         raise InputError(f"{spine.name} holds no vertebra among its labels.")
     order, notes = order_along_spine(np.stack([v.centre_mm for v in vertebrae]), [v.level for v in vertebrae])
@@ -83,8 +85,12 @@ def extract_bodies(spine: LabelMap, *, bodies: str = "auto") -> tuple[list[Body]
     as_labelled = bodies == "given" or (bodies == "auto" and sum(canal is not None for canal in canals) * 2 < len(vertebrae))
     found: list[Body] = []
     missing: dict[Level, str] = {}
-    for vertebra, canal in zip(vertebrae, canals, strict=True):
-        body = _body(vertebra, canal, marked=vertebra.label in spine.partial, as_labelled=as_labelled, mode=bodies, body_source=spine.body_source)
+
+    def cut(vertebra: _Vertebra, canal: Canal | None) -> Body | str:
+        marked = vertebra.label in spine.partial
+        return _body(vertebra, canal, marked=marked, as_labelled=as_labelled, mode=bodies, body_source=spine.body_source)
+
+    for vertebra, body in zip(vertebrae, each(cut, vertebrae, canals), strict=True):
         if isinstance(body, Body):
             found.append(body)
         else:
@@ -136,13 +142,15 @@ def _isolate(spine: LabelMap, value: int, level: Level, summary: LabelSummary) -
         given = np.pad(given, pad)
     mask = np.pad(mask, pad)
     grid = spine.grid.crop(low, (mask.shape[0], mask.shape[1], mask.shape[2]))
-    seen = np.zeros(mask.shape, dtype=bool)
-    seen[tuple(slice(before, side - after) for (before, after), side in zip(pad, mask.shape, strict=True))] = True
+    inside = [slice(before, side - after) for (before, after), side in zip(pad, mask.shape, strict=True)]
     # upright, so that marching cubes cut the same triangles however the file stores its voxels
     order, steps, grid = grid.upright()
-    mask, seen = (np.ascontiguousarray(part.transpose(order)[steps]) for part in (mask, seen))
+    mask = np.ascontiguousarray(mask.transpose(order)[steps])
     given = None if given is None else np.ascontiguousarray(given.transpose(order)[steps])
-    inside = ndimage.find_objects(seen.astype(np.uint8))[0]
+    inside = [
+        slice(side - box.stop, side - box.start) if step.step == -1 else box
+        for box, step, side in zip([inside[n] for n in order], steps, mask.shape, strict=True)
+    ]
     notes = (f"{dropped * grid.voxel_mm3:.0f} mm³ in loose pieces left out",) if dropped else ()
     return _Vertebra(level, value, mask, given, grid, (inside[0], inside[1], inside[2]), _density_peak(mask, grid), notes)
 
@@ -152,12 +160,16 @@ def _find_canals(vertebrae: list[_Vertebra]) -> list[Canal | None]:
     centres = np.stack([vertebra.centre_mm for vertebra in vertebrae])
     whole = np.array([_contact_mm2(vertebra.mask, vertebra) < CONTACT_MM2 for vertebra in vertebrae])
     ups = superior_directions(centres)
-    canals = [find_canal(v.mask, v.grid, centre, up) for v, centre, up in zip(vertebrae, centres, ups, strict=True)]
+    canals = each(lambda vertebra, centre, up: find_canal(vertebra.mask, vertebra.grid, centre, up), vertebrae, centres, ups)
     seen = np.array([canal is not None for canal in canals])
     centres = np.stack([old if c is None else c.body_centre_mm for c, old in zip(canals, centres, strict=True)])
     ups = superior_directions(centres, seen | whole)
     ahead = steady_anterior([None if c is None else c.anterior for c in canals], ups, whole)
-    return [find_canal(v.mask, v.grid, centres[n], ups[n], ahead[n]) if seen[n] else None for n, v in enumerate(vertebrae)]
+
+    def again(vertebra: _Vertebra, sees: bool, *where: NDArray[np.float64]) -> Canal | None:
+        return find_canal(vertebra.mask, vertebra.grid, *where) if sees else None
+
+    return each(again, vertebrae, seen, centres, ups, ahead)
 
 
 def _body(vertebra: _Vertebra, canal: Canal | None, *, marked: bool, as_labelled: bool, mode: str, body_source: str) -> Body | str:

@@ -124,11 +124,11 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     lattice = Grid.from_frame(middle, (len(LR_MM), len(AP_MM), len(SI_MM)), 1.0)
     bone = resample_field(mask.astype(np.float32), grid, lattice, adds_way=False) > 0.5
     back = bone[:, int(np.argmin(np.abs(AP_MM))) :: -1, :]  # from the body's middle backward
-    run = np.cumprod(back, axis=1).sum(axis=1)
+    run = _run(back, axis=1)
     behind = back & (np.arange(back.shape[1])[None, :, None] >= run[:, None, :])
     closed = behind.any(axis=1)
     gap = np.where(closed, behind.argmax(axis=1), back.shape[1]) - run
-    exit_mm = 0.5 - run
+    exit_mm = np.asarray(0.5 - run, dtype=np.float64)
     seen = (run > 0) & closed & (gap >= MIN_GAP_MM) & (exit_mm > -WALL_MM)
     midline = seen & (np.abs(LR_MM)[:, None] <= MIDLINE_MM)
     if midline.sum() < MIN_COLUMNS:
@@ -154,11 +154,17 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     return Canal(centre, frame.to_world(body), frame, wall, (left, right), si_mm, outline, sides)
 
 
+def _run(along: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """How many are true from the beginning of an axis on."""
+    ends = ~along
+    return np.asarray(np.where(ends.any(axis=axis), ends.argmax(axis=axis), along.shape[axis]), dtype=np.intp)
+
+
 def _sides(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float]:
     """LR of the body's left and right side where neither pedicles nor transverse processes reach; LR of its middle lies half way."""
     rows = bone[:, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM, :]
     middle = int(np.argmin(np.abs(LR_MM)))
-    left, right = (np.cumprod(half, axis=0).sum(axis=0) for half in (rows[middle::-1], rows[middle:]))
+    left, right = (_run(half, axis=0) for half in (rows[middle::-1], rows[middle:]))
     wide = left + right >= 0.7 * np.percentile(left + right, 95)
     centre, half = float(np.median((right - left)[wide])) / 2, float(np.percentile((left + right)[wide], 95)) / 2
     return centre - half, centre + half
@@ -171,11 +177,10 @@ def _outline(
     lr, si = np.meshgrid(LR_MM, SI_MM, indexing="ij")
     # exits come in whole millimetres: half of one decides between the wall and a pedicle
     in_sight = inside & (exit_mm >= _terms(np.clip(lr, *lr_mm), np.clip(si, *si_mm)) @ wall - 0.5)
-    reach = np.full(len(LR_MM), AP_MM[0])
-    for n in range(len(LR_MM)):
-        if in_sight[n].sum() >= MIN_ROWS:
-            reach[n] = np.median(exit_mm[n, in_sight[n]])
-    return reach
+    count = in_sight.sum(axis=1)
+    sorted_mm = np.sort(np.where(in_sight, exit_mm, np.inf), axis=1)
+    lower, upper = (np.take_along_axis(sorted_mm, (at // 2)[:, None], axis=1)[:, 0] for at in (np.maximum(count - 1, 0), count))
+    return np.asarray(np.where(count >= MIN_ROWS, (lower + upper) / 2, AP_MM[0]))
 
 
 def _between_pedicles(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float] | None:

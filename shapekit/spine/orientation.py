@@ -14,6 +14,7 @@ from torch import Tensor
 from shapekit.core.conventions import AP, SI
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level
+from shapekit.core.threads import each
 from shapekit.core.values import Body
 from shapekit.mesh import mesh_from_sdf
 from shapekit.sdf import thin_sdf
@@ -127,14 +128,15 @@ def vertebra_frames(bodies: Sequence[Body]) -> list[Frame]:
     if not bodies:
         return []
     frames, up, ahead, doubtful = first_frames(bodies)
-    faces = [faces_of(body) for body in bodies]
+    faces = each(faces_of, bodies)
     for round_ in range(ROUNDS):
         if round_ and len(bodies) > 1 and ahead[0] is None:  # without arches neighbours steady each other
             facing: list[Float | None] = [frame.axes[:, AP] for frame in frames]
             ahead = list(steady_anterior(facing, np.stack([frame.axes[:, SI] for frame in frames]), np.array([not b.partial for b in bodies])))
+        evidence = each(gather_evidence, faces, frames)
         seen = [
-            Sighting(body.level, prior_angles(frame, *known), gather_evidence(of_body, frame))
-            for body, frame, of_body, *known in zip(bodies, frames, faces, up, ahead, strict=True)
+            Sighting(body.level, prior_angles(frame, *known), of_body)
+            for body, frame, of_body, *known in zip(bodies, frames, evidence, up, ahead, strict=True)
         ]
         turn, error = weigh(seen, MODEL)
         frames = [
@@ -162,7 +164,7 @@ def first_frames(bodies: Sequence[Body]) -> tuple[list[Frame], list[Float | None
     if len(bodies) > 1 and arches:
         ahead = list(steady_anterior([body.anterior for body in bodies], np.stack(up), whole))
         return [Frame.from_directions(body.centre_mm, up[n], ahead[n]) for n, body in enumerate(bodies)], [*up], [*ahead], False
-    faces = [faces_of(body) for body in bodies]
+    faces = each(faces_of, bodies)
     if len(bodies) == 1:
         up[0], doubtful = find_superior(faces[0])
     shared, sideways = (bodies[0].anterior, False) if arches else find_anterior(faces, up)
