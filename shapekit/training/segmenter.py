@@ -155,8 +155,12 @@ class SegmenterTrainer:
 
     def loss(self, batch: Patches, *, fp_weight: float = 1.0) -> Tensor:
         """Return what is minimised; see ``segmenter_loss``."""
-        outputs = self.network(batch.image, batch.memory)
-        return segmenter_loss(outputs, batch, fp_weight=fp_weight, cross_entropy=self.config.cross_entropy, spacing_mm=self.config.spacing_mm)
+        with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=self.config.precision == "bf16-mixed"):
+            outputs = self.network(batch.image, batch.memory)
+        logits, complete, value = (part.float() for part in outputs)
+        return segmenter_loss(
+            (logits, complete, value), batch, fp_weight=fp_weight, cross_entropy=self.config.cross_entropy, spacing_mm=self.config.spacing_mm
+        )
 
     def validated(self) -> dict[str, float]:
         """Mean Dice, level error (levels) and share told rightly whole or cut, on patches of held-out phantoms that show a body."""

@@ -66,6 +66,18 @@ def test_the_loss_falls_and_a_body_appears_where_it_is(volumes, tmp_path):
     assert 2 * float((made & real).sum()) / float(made.sum() + real.sum()) > 0.6
 
 
+def test_bfloat16_loses_and_learns_alike(volumes, tmp_path):
+    exact, rough = (SegmenterTrainer(dataclasses.replace(TINY, precision=name), volumes, [], tmp_path) for name in ("32-true", "bf16-mixed"))
+    batch = draw_batch_of_patches(volumes, TINY, 0)
+    losses = [trainer.loss(batch) for trainer in (exact, rough)]
+    assert losses[0] != losses[1]
+    assert float(losses[1]) == pytest.approx(float(losses[0]), rel=0.03)
+    for loss in losses:
+        loss.backward()
+    one, other = (torch.cat([part.grad.flatten() for part in trainer.network.parameters()]) for trainer in (exact, rough))
+    assert float(torch.nn.functional.cosine_similarity(one, other, dim=0)) > 0.98
+
+
 def sample(target, complete=1.0, value=20.0):
     return Sample(np.zeros_like(target), np.zeros_like(target), target, complete, value)
 
@@ -110,7 +122,13 @@ def test_another_configurations_checkpoint_is_refused(volumes, whole):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("critic_width: 3", "names critic_width"), ("steps: 0", "steps is 0"), ("patch: 40", "build no network"), ("rate: fast", "rate is")],
+    [
+        ("critic_width: 3", "names critic_width"),
+        ("steps: 0", "steps is 0"),
+        ("patch: 40", "build no network"),
+        ("rate: fast", "rate is"),
+        ("precision: half", "precision is"),
+    ],
 )
 def test_a_wrong_configuration_is_told_in_one_sentence(tmp_path, text, said):
     path = tmp_path / "c.yaml"
