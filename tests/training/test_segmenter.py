@@ -71,7 +71,7 @@ def test_bfloat16_loses_and_learns_alike(volumes, tmp_path):
     batch = draw_batch_of_patches(volumes, TINY, 0)
     losses = [trainer.loss(batch) for trainer in (exact, rough)]
     assert losses[0] != losses[1]
-    assert float(losses[1]) == pytest.approx(float(losses[0]), rel=0.03)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.03)
     for loss in losses:
         loss.backward()
     one, other = (torch.cat([part.grad.flatten() for part in trainer.network.parameters()]) for trainer in (exact, rough))
