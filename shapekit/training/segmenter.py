@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from shapekit.core.checks import InputError
 from shapekit.networks import read_weights, write_weights
@@ -30,6 +30,8 @@ TYPICAL_MM3 = 150_000.0
 """Weighted volume of a usual body: brings the paper's sum over voxels to the order of 1."""
 LABEL_WEIGHT = 0.02
 HELD_OUT = 20
+DRAWING = 2
+"""Processes that draw batches: one draws about as long as a step takes."""
 VALIDATION_STREAM = 1
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -103,6 +105,17 @@ def draw_batch_of_patches(volumes: Sequence[Volume], config: SegmenterConfig, st
     return gathered(drawn, config.spacing_mm)
 
 
+class Steps(Dataset[Patches]):
+    """The batch of each step, by its number."""
+
+    def __init__(self, volumes: Sequence[Volume], config: SegmenterConfig) -> None:
+        self.volumes, self.config = volumes, config
+
+    def __getitem__(self, step: int) -> Patches:
+        """Draw it."""
+        return draw_batch_of_patches(self.volumes, self.config, step)
+
+
 class SegmenterTrainer:
     """One run: network, optimiser and where they stand.
 
@@ -126,20 +139,18 @@ class SegmenterTrainer:
         self.done = 0
 
     def run(self, progress: Progress | None = None) -> None:
-        """Train what is left; the next batch is drawn while a step runs."""
+        """Train what is left; other processes draw the next batches meanwhile."""
         config = self.config
-        with ThreadPoolExecutor(1) as beside:
-            coming: Future[Patches] | None = None
-            for step in range(self.done, config.steps):
-                batch = (coming or beside.submit(draw_batch_of_patches, self.volumes, config, step)).result()
-                coming = beside.submit(draw_batch_of_patches, self.volumes, config, step + 1) if step + 1 < config.steps else None
-                told = {"loss": self._step(batch.to(self.device), step)}
-                self.done = step + 1
-                if self.done % config.checkpoint_every == 0 or self.done == config.steps:
-                    told |= self.validated()
-                    self.save_checkpoint()
-                if progress is not None:
-                    progress(self.done, config.steps, told)
+        left = range(self.done, config.steps)
+        batches = DataLoader(Steps(self.volumes, config), batch_size=None, sampler=left, num_workers=DRAWING, prefetch_factor=4)
+        for step, batch in zip(left, batches, strict=True):
+            told = {"loss": self._step(batch.to(self.device), step)}
+            self.done = step + 1
+            if self.done % config.checkpoint_every == 0 or self.done == config.steps:
+                told |= self.validated()
+                self.save_checkpoint()
+            if progress is not None:
+                progress(self.done, config.steps, told)
 
     def _step(self, batch: Patches, step: int) -> float:
         share = step / self.config.steps
