@@ -149,6 +149,8 @@ def train_segmentation(
     config: Path | None,
     *,
     patients: int = 0,
+    data: Path | None = None,
+    kind: str = "auto",
     accelerator: str = "cpu",
     quiet: bool = False,
 ) -> tuple[Path, str]:
@@ -161,6 +163,10 @@ def train_segmentation(
         YAML file of ``SegmenterConfig``'s options.
     patients : int
         Instead of the configuration's number, unless 0.
+    data : Path or None
+        A data set of CTs with masks, instead of phantoms.
+    kind : str
+        Of the data set.
     accelerator : str
         ``"cpu"`` or ``"cuda"``.
     quiet : bool
@@ -175,16 +181,26 @@ def train_segmentation(
     InputError, OutputError
         As reading, drawing and training say.
     """
+    from shapekit.cli.app import complain
     from shapekit.cli.bars import counting
-    from shapekit.training import SegmenterConfig, draw_volumes, read_config, train_segmenter
+    from shapekit.training import Scans, SegmenterConfig, draw_volumes, read_config, read_scans, train_segmenter
 
     options = read_config(config, SegmenterConfig) if config is not None else SegmenterConfig()
     options = replace(options, patients=patients) if patients else options
-    with counting("drawing phantoms", options.patients, quiet=quiet) as done:
-        volumes = draw_volumes(output / "samples", options, progress=done)
+    scans: Scans | None = None
+    if data is None:
+        with counting("drawing phantoms", options.patients, quiet=quiet) as done:
+            volumes = draw_volumes(output / "samples", options, progress=done)
+    else:
+        with counting("reading CTs and masks", 0, quiet=quiet) as done:
+            scans = read_scans(data, output / "samples", options, kind=kind, progress=done)
+        for note in scans.notes:
+            complain(f"left out: {note}")
     with counting("training", options.steps, quiet=quiet) as done:
 
         def tell(step: int, _: int, told: dict[str, float]) -> None:
             done(step, " ".join(f"{name} {value:.3f}" for name, value in told.items()))
 
-        return train_segmenter(options, volumes, output, device=accelerator, progress=tell)
+        if scans is None:
+            return train_segmenter(options, volumes, output, device=accelerator, progress=tell)
+        return train_segmenter(options, scans.learnt, output, watched=scans.watched, cohort=scans.cohort, device=accelerator, progress=tell)

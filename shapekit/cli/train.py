@@ -1,4 +1,4 @@
-"""``shapekit train``: weights from phantoms, or from a user's own masks with grades."""
+"""``shapekit train``: weights from phantoms, or from a user's own masks with grades or CTs with masks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def train(
     config: Annotated[Optional[Path], typer.Option(help="YAML file of options; see docs/training.md.", metavar="FILE")] = None,  # noqa: UP045
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Learn from a data set's masks instead of phantoms; only vertebrae that it grades as 0 are targets.", metavar="DIR"),
+        typer.Option(
+            help="Learn from a data set instead of phantoms: from its masks, where only vertebrae graded 0 are targets, or from its CTs with masks.",
+            metavar="DIR",
+        ),
     ] = None,
     kind: Annotated[str, typer.Option(help="Kind of the data set: auto, verse, plain, ...; see docs/datasets.md.")] = "auto",
     patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
@@ -43,9 +46,11 @@ def train(
         if check_choice("task", task, ("shape", "segmentation")) == "segmentation":
             from shapekit.cli.segment import train_segmentation
 
-            if data is not None or devices != "1":
-                return complain("--task segmentation learns from phantoms, on one device; leave --data and --devices out.")
-            path, identity = train_segmentation(output, config, patients=patients, accelerator=accelerator, quiet=quiet)
+            if devices != "1":
+                return complain("--task segmentation trains on one device; leave --devices out.")
+            if data is not None and patients:
+                return complain("--task segmentation learns from the CTs of --data or from phantoms; leave --patients or --data out.")
+            path, identity = train_segmentation(output, config, patients=patients, data=data, kind=kind, accelerator=accelerator, quiet=quiet)
             if not quiet:
                 typer.echo(f"{path.name}: {identity}")
             return 0

@@ -49,7 +49,8 @@ def read_totalsegmentator(tree: Tree) -> tuple[list[Case], list[str]]:
         if reason := usable(file):
             notes.append(Unreadable.of(file, reason))
         elif has_named_vertebrae(file):
-            found.append(Case(stem(file), stem(file), file, "auto"))
+            ct = file.with_name("ct.nii.gz")
+            found.append(Case(stem(file), stem(file), file, "auto", ct=ct if ct.is_file() else None))
         else:
             unnamed.append(file)
     notes += left_out(unnamed, "no labels named vertebrae_L1 or the like inside")

@@ -1,4 +1,4 @@
-"""In: a CT (Image, Hounsfield units). Out: LabelMap of its vertebral bodies, as a file would give; training patches drawn from phantoms.
+"""In: a CT (Image, Hounsfield units). Out: LabelMap of its vertebral bodies, as a file would give; training patches of phantoms and scans.
 
 Knows nothing of scoring.
 """
@@ -6,6 +6,7 @@ Knows nothing of scoring.
 from shapekit.segmentation.iterative import UNTRAINED, FoundVertebra, Segmentation, segment_ct
 from shapekit.segmentation.network import Segmenter, SegmenterSizes, read_segmenter, segmenter_card
 from shapekit.segmentation.quality import Quality, judge
+from shapekit.segmentation.scans import volume_of_scan
 from shapekit.segmentation.synthesis import Sample, Volume, draw_sample, draw_volume
 from shapekit.segmentation.totalsegmentator import run_totalsegmentator
 
@@ -25,4 +26,5 @@ __all__ = [
     "run_totalsegmentator",
     "segment_ct",
     "segmenter_card",
+    "volume_of_scan",
 ]

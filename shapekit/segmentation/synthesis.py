@@ -40,17 +40,19 @@ TURN_DEG, ZOOM = 8.0, 0.12
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One phantom on the working grid; its axes stand for right, anterior and superior.
+    """One phantom, or one scan whose bodies are known, on the working grid; its axes stand for right, anterior and superior.
 
     Parameters
     ----------
     hu : (i, j, k) int16
-        Its CT without noise.
+        Its CT; a phantom's without noise.
     labels : (i, j, k) uint8
         Which vertebra's body a voxel touches: VerSe's values.
     body, bone : (i, j, k) uint8
         Share of a voxel that is vertebral body, or any part of a vertebra; 255 is all.
     spacing_mm : float
+    partial : frozenset of int
+        Label values of bodies of which the scan itself shows a part only.
     """
 
     hu: NDArray[np.int16]
@@ -58,6 +60,7 @@ class Volume:
     body: NDArray[np.uint8]
     bone: NDArray[np.uint8]
     spacing_mm: float
+    partial: frozenset[int] = frozenset()
 
     def order(self) -> list[int]:
         """Label values from the head downward."""
@@ -219,7 +222,8 @@ def _next_body(volume: Volume, labels: NDArray[np.uint8], body: Array, left: lis
         visible = float(target.sum()) * scale
         if visible * volume.spacing_mm**3 >= VISIBLE_MM3:
             whole = float(volume.body[volume.labels == label].sum(dtype=np.int64)) / 255
-            return target, float(visible >= COMPLETE_FROM * whole), vote_of(Level(levels[label]))
+            complete = label not in volume.partial and visible >= COMPLETE_FROM * whole
+            return target, float(complete), vote_of(Level(levels[label]))
     return np.zeros_like(body), 0.0, 0.0
 
 

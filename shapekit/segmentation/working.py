@@ -82,7 +82,7 @@ def working_grid(grid: Grid, spacing_mm: float) -> Grid:
     return Grid((int(sides[0]), int(sides[1]), int(sides[2])), affine)
 
 
-def to_working(image: Image, spacing_mm: float) -> Image:
+def to_working(image: Image, spacing_mm: float, *, onto: Grid | None = None) -> Image:
     """Bring a CT onto the working grid; what lies beyond the scan becomes air.
 
     Voxels finer than the working grid's are averaged first.
@@ -92,6 +92,8 @@ def to_working(image: Image, spacing_mm: float) -> Image:
     image : Image
         Hounsfield units.
     spacing_mm : float
+    onto : Grid, optional
+        A part of that grid, or another one of the same spacing; by default all of it.
 
     Returns
     -------
@@ -100,7 +102,7 @@ def to_working(image: Image, spacing_mm: float) -> Image:
     """
     order, steps, grid = image.grid.upright()
     values, source = _averaged(image.array.transpose(order)[steps], grid, spacing_mm)
-    onto = working_grid(grid, spacing_mm)
+    onto = working_grid(grid, spacing_mm) if onto is None else onto
     hu = resample_field(np.ascontiguousarray(values), source, onto, adds_way=False)
     last = np.array(grid.shape) - 0.5
     for i in range(onto.shape[0]):  # a slab at a time: points of all voxels would be ten times the volume

@@ -1,14 +1,16 @@
-"""In: phantoms drawn here, or masks with grades. Out: weights (safetensors) for ``shapekit score --weights``."""
+"""In: phantoms drawn here, masks with grades, or CTs with masks. Out: weights (safetensors) for ``shapekit score --weights``."""
 
 from shapekit.training.config import SegmenterConfig, TrainingConfig, read_config
 from shapekit.training.linear import fit_linear
 from shapekit.training.loop import train_networks
 from shapekit.training.package import write_predictor
 from shapekit.training.samples import Samples, draw_samples, read_samples, samples_of_dataset, samples_of_phantom, samples_of_spine
-from shapekit.training.segmenter import draw_volumes, train_segmenter
+from shapekit.training.segmenter import train_segmenter
+from shapekit.training.volumes import Scans, draw_volumes, read_scans
 
 __all__ = [
     "Samples",
+    "Scans",
     "SegmenterConfig",
     "TrainingConfig",
     "draw_samples",
@@ -16,6 +18,7 @@ __all__ = [
     "fit_linear",
     "read_config",
     "read_samples",
+    "read_scans",
     "samples_of_dataset",
     "samples_of_phantom",
     "samples_of_spine",

@@ -1,4 +1,4 @@
-"""Train the network of iterative instance segmentation on phantoms with random looks; resumes to the bit."""
+"""Train the network of iterative instance segmentation on phantoms or scans with random looks; resumes to the bit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from shapekit.core.checks import InputError
 from shapekit.networks import read_weights, write_weights
 from shapekit.ops import signed_distance
-from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_sample, draw_volume, segmenter_card
+from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_sample, segmenter_card
 from shapekit.training.config import SegmenterConfig
 from shapekit.training.loop import WARM_UP, tensors_under
 from shapekit.training.package import USE
@@ -30,8 +30,11 @@ TYPICAL_MM3 = 150_000.0
 """Weighted volume of a usual body: brings the paper's sum over voxels to the order of 1."""
 LABEL_WEIGHT = 0.02
 HELD_OUT = 20
+"""One in so many only watches."""
 DRAWING = 2
 """Processes that draw batches: one draws about as long as a step takes."""
+OF_SCANS = {"licence": "not stated; the scans' own terms decide", "limits": "thoracic and lumbar levels, as its cohort shows them"}
+"""What the card of weights from a user's scans says instead of the phantoms'."""
 VALIDATION_STREAM = 1
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -128,10 +131,14 @@ class SegmenterTrainer:
         Holds ``segmentation-checkpoint.safetensors``.
     device : str
         A torch device.
+    cohort : str
+        What scans these are; empty for phantoms, which the configuration tells.
     """
 
-    def __init__(self, config: SegmenterConfig, volumes: Sequence[Volume], watched: Sequence[Volume], folder: Path, *, device: str = "cpu") -> None:
-        self.config, self.volumes, self.watched, self.device = config, volumes, watched, device
+    def __init__(
+        self, config: SegmenterConfig, volumes: Sequence[Volume], watched: Sequence[Volume], folder: Path, *, device: str = "cpu", cohort: str = ""
+    ) -> None:
+        self.config, self.volumes, self.watched, self.device, self.cohort = config, volumes, watched, device, cohort
         self.path = folder / "segmentation-checkpoint.safetensors"
         torch.manual_seed(config.seed)
         self.network = Segmenter(SegmenterSizes(config.width, config.patch, config.spacing_mm)).to(device)
@@ -198,7 +205,8 @@ class SegmenterTrainer:
         tensors = {f"live.{name}": value for name, value in self.network.state_dict().items()}
         state = self.optimiser.state_dict()["state"]
         tensors |= {f"optimiser.{n}.{name}": torch.as_tensor(value) for n, entry in state.items() for name, value in entry.items()}
-        write_weights(self.path, tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done})
+        cohort = {"cohort": self.cohort} if self.cohort else {}
+        write_weights(self.path, tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, **cohort})
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint; False where there is none.
@@ -206,13 +214,15 @@ class SegmenterTrainer:
         Raises
         ------
         InputError
-            If it is damaged or belongs to another configuration.
+            If it is damaged or belongs to another configuration or other scans.
         """
         if not self.path.exists():
             return False
         tensors, card, _ = read_weights(self.path, "checkpoint")
         if card["config"] != asdict(self.config):
             raise InputError(f"{self.path.name} belongs to another configuration; train in another folder, or delete it.")
+        if card.get("cohort", "") != self.cohort:
+            raise InputError(f"{self.path.name} was trained on other scans; train in another folder, or delete it.")
         self.network.load_state_dict(tensors_under(tensors, "live."))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors_under(tensors, "optimiser.").items():
@@ -223,54 +233,28 @@ class SegmenterTrainer:
         return True
 
 
-def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[int], None] | None = None) -> list[Volume]:
-    """Draw the phantoms of a configuration, or read those that an earlier run left.
-
-    Parameters
-    ----------
-    folder : Path
-    config : SegmenterConfig
-    progress : callable, optional
-        Told how many are there.
-
-    Returns
-    -------
-    list of Volume
-
-    Raises
-    ------
-    InputError
-        If a file that is there is damaged.
-    OutputError
-        If the folder cannot be written.
-    """
-    volumes = []
-    names = ("hu", "labels", "body", "bone")
-    for index in range(config.patients):
-        path = folder / f"volume-{config.seed}-{config.spacing_mm:g}mm-{index:04d}.safetensors"
-        if path.exists():
-            arrays = {name: value.numpy() for name, value in read_weights(path, "segmentation phantom")[0].items()}
-            volumes.append(Volume(**arrays, spacing_mm=config.spacing_mm))
-        else:
-            volume = draw_volume(index, seed=config.seed, spacing_mm=config.spacing_mm)
-            write_weights(path, {name: torch.from_numpy(getattr(volume, name)) for name in names}, {"kind": "segmentation phantom"})
-            volumes.append(volume)
-        if progress is not None:
-            progress(index + 1)
-    return volumes
-
-
 def train_segmenter(
-    config: SegmenterConfig, volumes: Sequence[Volume], folder: str | Path, *, device: str = "cpu", progress: Progress | None = None
+    config: SegmenterConfig,
+    volumes: Sequence[Volume],
+    folder: str | Path,
+    *,
+    watched: Sequence[Volume] | None = None,
+    cohort: str = "",
+    device: str = "cpu",
+    progress: Progress | None = None,
 ) -> tuple[Path, str]:
-    """Train on phantoms and write ``segmentation.safetensors``; a run that was stopped goes on where its last checkpoint stood.
+    """Train and write ``segmentation.safetensors``; a run that was stopped goes on where its last checkpoint stood.
 
     Parameters
     ----------
     config : SegmenterConfig
     volumes : sequence of Volume
-        The last twentieth of them, at least one where there are several, only watches.
+        To learn from.
     folder : path
+    watched : sequence of Volume, optional
+        To watch the training on; by default the last twentieth of ``volumes``, at least one where there are several, which then is not learnt from.
+    cohort : str
+        What scans these are, for the weights' card; empty for phantoms.
     device : str
         A torch device.
     progress : callable, optional
@@ -290,10 +274,13 @@ def train_segmenter(
         If the folder cannot be written.
     """
     target = Path(folder)
-    count = max(len(volumes) // HELD_OUT, 1) if len(volumes) > 1 else 0
-    trainer = SegmenterTrainer(config, volumes[: len(volumes) - count], volumes[len(volumes) - count :], target, device=device)
+    if watched is None:
+        count = max(len(volumes) // HELD_OUT, 1) if len(volumes) > 1 else 0
+        volumes, watched = volumes[: len(volumes) - count], volumes[len(volumes) - count :]
+    trainer = SegmenterTrainer(config, volumes, watched, target, device=device, cohort=cohort)
     trainer.resume()
     trainer.run(progress)
     path = target / "segmentation.safetensors"
     card = {**USE, "shapekit_version": __version__, **segmenter_card(trainer.network.sizes, asdict(config)), "validation": trainer.validated()}
+    card |= {"cohort": cohort, **OF_SCANS} if cohort else {}
     return path, write_weights(path, {name: value.half() for name, value in trainer.network.state_dict().items()}, card)

@@ -139,5 +139,3 @@ def test_a_network_is_trained_by_one_command_and_can_be_used(tmp_path, ct, capsy
     capsys.readouterr()
     assert main(["train", "--task", "dreams", "-o", str(tmp_path / "x")]) == 2
     assert "task is 'dreams'" in told(capsys)
-    assert main(["train", "--task", "segmentation", "--data", str(tmp_path), "-o", str(tmp_path / "x")]) == 2
-    assert "leave --data and --devices out" in told(capsys)

@@ -19,7 +19,8 @@ def test_masks_with_a_table_of_grades(tmp_path):
         "b": ("b", "auto", {Level.T12: 0}),
         "c.nrrd": ("c.nrrd", "auto", {}),
     }
-    assert any("a_ct.nii.gz, ct.nii.gz" in note for note in dataset.notes)
+    assert {case.name: case.ct and case.ct.name for case in dataset} == {"a": "a_ct.nii.gz", "b": None, "c.nrrd": None}
+    assert any("left out: ct.nii.gz (named as a CT" in note for note in dataset.notes)
     assert any(note.endswith("no case or several: gone") for note in dataset.notes)
 
 
@@ -48,6 +49,32 @@ def test_cases_are_not_changed_by_grades(tmp_path):
     cases, _ = read_plain(list_tree(lay_out(tmp_path / "d", "a.nii.gz")))
     graded, notes = with_grades(cases, GradeTable({"a": {Level.L1: 1}}))
     assert (cases[0].grades, graded[0].grades, notes) == ({}, {Level.L1: 1}, [])
+
+
+def test_a_ct_is_the_one_whose_name_says_the_same(tmp_path):
+    names = (
+        "one/mask",
+        "one/ct",
+        "two/mask",
+        "two/ct",
+        "b_seg",
+        "b_ct",
+        "images/sub-1_ses-2_ct",
+        "masks/sub-1_ses-2_seg-vert_label-3_dseg",
+        "x_seg",
+        "y_ct",
+    )
+    root = lay_out(tmp_path / "d", *(f"{name}.nii.gz" for name in names))
+    lay_out(root, "z_seg.nii.gz", "here/z_ct.nii.gz", "there/z_ct.nii.gz")
+    cases, _ = read_plain(list_tree(root))
+    assert {case.name: case.ct and case.ct.relative_to(root).as_posix() for case in cases} == {
+        "one_mask": "one/ct.nii.gz",
+        "two_mask": "two/ct.nii.gz",
+        "b_seg": "b_ct.nii.gz",
+        "sub-1_ses-2_seg-vert_label-3_dseg": "images/sub-1_ses-2_ct.nii.gz",
+        "x_seg": None,
+        "z_seg": None,
+    }
 
 
 @pytest.mark.parametrize("link", [True, False])

@@ -109,8 +109,10 @@ def test_multi_label_files_are_known_by_the_names_inside_them(tmp_path):
     image.to_filename(root / "a.nii.gz")
     tiny(root / "b.nii.gz")
     (root / "c.nii.gz").write_bytes(b"no image")
+    assert open_dataset(root)[0].ct is None
+    tiny(root / "ct.nii.gz")
     dataset = open_dataset(root)
-    assert (dataset.kind, [case.name for case in dataset]) == ("totalsegmentator", ["a"])
+    assert (dataset.kind, [(case.name, case.ct) for case in dataset]) == ("totalsegmentator", [("a", root / "ct.nii.gz")])
     assert dataset[0].load().levels == {value: level for level, value in values.items()}
     assert any("b.nii.gz, c.nii.gz" in note for note in dataset.notes)
     assert not has_named_vertebrae(root / "c.nii.gz")
