@@ -171,7 +171,7 @@ def test_totalsegmentators_folders_and_plain_pairs_are_read_too(scans, tmp_path)
 
 def test_nothing_to_learn_from_is_told_in_one_sentence(scans, tmp_path):
     verse_pair(tmp_path / "mine", 201, None, scans[0][1])
-    with pytest.raises(InputError, match="mine holds no CT with labelled bodies to learn from .*verse201.* has no CT beside its mask"):
+    with pytest.raises(InputError, match=r"mine holds no CT with labelled bodies to learn from .*verse201.* has no CT beside its mask"):
         read_scans(tmp_path / "mine", tmp_path / "samples", TINY)
 
 
