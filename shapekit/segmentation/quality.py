@@ -27,8 +27,10 @@ class Quality:
     ----------
     dice, surface_mm : dict of str to float
         By true level, of the bodies that were found; mean symmetric surface distance, mm.
-    named, told : dict of str to bool
-        Whether each found body got its level, and was rightly told whole or cut.
+    taken_for : dict of str to str
+        The level that each found body got.
+    told : dict of str to bool
+        Whether each was rightly told whole or cut.
     missed, invented : tuple of str
         True levels of which nothing was found; levels given to what is no body.
     cut : tuple of str
@@ -37,11 +39,16 @@ class Quality:
 
     dice: dict[str, float]
     surface_mm: dict[str, float]
-    named: dict[str, bool]
+    taken_for: dict[str, str]
     told: dict[str, bool]
     missed: tuple[str, ...]
     invented: tuple[str, ...]
     cut: tuple[str, ...]
+
+    @property
+    def named(self) -> dict[str, bool]:
+        """Whether each found body got its level."""
+        return {level: level == other for level, other in self.taken_for.items()}
 
 
 def judge(found: LabelMap, truth: LabelMap, *, cut: Collection[int] | None = None) -> Quality:
@@ -81,7 +88,7 @@ def judge(found: LabelMap, truth: LabelMap, *, cut: Collection[int] | None = Non
     size = {value: int(np.count_nonzero(found.array == value)) for value in found.levels}
     dice: dict[str, float] = {}
     surface: dict[str, float] = {}
-    named: dict[str, bool] = {}
+    taken_for: dict[str, str] = {}
     told: dict[str, bool] = {}
     missed, used = [], set()
     for value, level in sorted(truth.levels.items(), key=lambda one: one[1].rank):
@@ -100,10 +107,10 @@ def judge(found: LabelMap, truth: LabelMap, *, cut: Collection[int] | None = Non
         used.add(best)
         dice[str(level)] = score
         surface[str(level)] = _apart(real == value, found.array == best, truth.grid)
-        named[str(level)] = found.levels[best] is level
+        taken_for[str(level)] = str(found.levels[best])
         told[str(level)] = (best in found.partial) == (value in cut)
     invented = tuple(str(level) for value, level in found.levels.items() if value not in used)
-    return Quality(dice, surface, named, told, tuple(missed), invented, tuple(str(truth.levels[value]) for value in cut if value in truth.levels))
+    return Quality(dice, surface, taken_for, told, tuple(missed), invented, tuple(str(truth.levels[value]) for value in cut if value in truth.levels))
 
 
 def _apart(one: NDArray[np.bool_], other: NDArray[np.bool_], grid: Grid) -> float:

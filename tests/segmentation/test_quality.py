@@ -27,6 +27,7 @@ def test_missed_invented_misnamed_and_mistold_are_told_apart():
     quality = judge(blocks({21: 40, 123: 2}, partial=[123]), blocks({20: 40, 21: 20}, partial=[20]))
     assert quality.missed == ("L2",)
     assert quality.invented == ("L4",)
+    assert quality.taken_for == {"L1": "L2"}
     assert quality.named == {"L1": False}
     assert quality.told == {"L1": False}
     assert quality.cut == ("L1",)
