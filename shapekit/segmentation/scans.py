@@ -21,7 +21,7 @@ from shapekit.spine import extract_bodies
 BESIDE_MM = 100.0
 """How far around the bodies a scan is kept: what lies farther is not learnt from."""
 COVERED = 0.9
-"""Share of each body that must lie in the CT, or mask and CT are not of one scan."""
+"""Share of each whole body that must lie in the CT, or mask and CT are not of one scan."""
 BRIGHTEST_HU = 3071.0
 Window = tuple[slice, slice, slice]
 
@@ -66,14 +66,15 @@ def volume_of_scan(image: Image, spine: LabelMap, *, spacing_mm: float = 2.0) ->
     labels, share = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.float32)
     for body, points in zip(row, inside, strict=True):
         window = _window(grid, points)
-        own = np.zeros((0, 0, 0), np.float32) if window is None else _share(body, grid, window)
-        if window is not None:
-            own[hu[window] <= AIR_HU] = 0.0  # beyond the scan
-        if float(own.sum()) * grid.voxel_mm3 < COVERED * body.volume_mm3 or window is None:
+        own = _share(body, grid, window)
+        own[hu[window] <= AIR_HU] = 0.0  # beyond the scan
+        if float(own.sum()) * grid.voxel_mm3 < COVERED * body.volume_mm3 and not body.partial:
             raise InputError(f"{body.level} of {spine.name} does not lie in the CT beside it; give a mask and a CT of one scan.")
         takes = own > share[window]
         labels[window][takes] = VALUES[body.level]
         share[window][takes] = own[takes]
+    if not labels.any():
+        raise InputError(f"{spine.name} does not lie in the CT beside it; give a mask and a CT of one scan.")
     of_vertebra = np.zeros(int(spine.array.max()) + 1, np.uint8)
     of_vertebra[[value for value in spine.levels if value < len(of_vertebra)]] = 1
     bone = np.clip(to_working(Image(of_vertebra[spine.array], spine.grid), spacing_mm, onto=grid).array, share, 1.0)
@@ -130,13 +131,11 @@ def _kept_grid(working: Grid, inside: Sequence[NDArray[np.float64]], row: Sequen
     return working.crop(start, (i, j, k))
 
 
-def _window(grid: Grid, points: NDArray[np.float64]) -> Window | None:
-    """Part of a grid around points with two voxels to spare; None where they do not meet."""
+def _window(grid: Grid, points: NDArray[np.float64]) -> Window:
+    """Part of a grid around points with two voxels to spare; its last corner where they do not meet."""
     index = grid.to_index(points)
-    start = np.clip(np.floor(index.min(axis=0)).astype(int) - 2, 0, grid.shape)
-    stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 3, 0, grid.shape)
-    if (stop <= start).any():
-        return None
+    start = np.clip(np.floor(index.min(axis=0)).astype(int) - 2, 0, np.array(grid.shape) - 1)
+    stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 3, start + 1, grid.shape)
     return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
 
 

@@ -114,7 +114,7 @@ def read_scans(
     dataset = open_dataset(data, kind=kind)
     tested = {case.subject for case in dataset if case.split == "test"}
     notes = [note.reason for note in dataset.unreadable]
-    notes += [f"{len(tested)} patients whom the data set publishes for testing"] if tested else []
+    notes += [f"patients whom the data set publishes for testing: {len(tested)}"] if tested else []
     found: dict[str, tuple[Case, Path]] = {}
     for n, case in enumerate(dataset):
         if case.subject not in tested:

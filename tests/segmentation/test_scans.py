@@ -83,17 +83,17 @@ def test_a_body_that_the_scan_cuts_is_never_told_to_be_whole():
     assert {19.0, 21.0} <= seen[0.0]
 
 
+VALUES_LEVEL = {value: level for level, value in VALUES.items()}
+
+
 def test_the_longest_row_without_a_gap_is_kept_and_the_scan_ends_at_it(lumbar):
     patient, ct, spine, _ = lumbar
     values = {vertebra.label for vertebra in patient} - {19}
-    gone = replace(spine, array=np.where(spine.array == 19, 0, spine.array), levels={value: VALUES_LEVEL[value] for value in values})
+    gone = replace(spine, array=np.where(spine.array == 19, 0, spine.array).astype(np.uint8), levels={value: VALUES_LEVEL[value] for value in values})
     volume = volume_of_scan(ct, gone, spacing_mm=SPACING_MM)
     assert volume.order() == [20, 21]
     top = np.flatnonzero((volume.labels == 20).any(axis=(0, 1)))[-1]
     assert volume.labels.shape[2] - 1 - top <= 2  # T12, which nobody labelled, is not shown
-
-
-VALUES_LEVEL = {value: level for level, value in VALUES.items()}
 
 
 def test_a_thirteenth_thoracic_and_a_sixth_lumbar_keep_their_names():
@@ -122,7 +122,7 @@ def test_a_neck_is_no_target_but_bone(lumbar):
         (lambda ct, spine: (ct, replace(spine, levels={18: Level.C3, 19: Level.C4})), "cervical vertebrae only"),
         (lambda ct, spine: (Image(ct.array, moved(ct.grid, 60.0)), spine), "does not lie in the CT beside it"),
         (lambda ct, spine: (Image(ct.array, moved(ct.grid, 900.0)), spine), "does not lie in the CT beside it"),
-        (lambda ct, spine: (ct, replace(spine, array=np.where(spine.array == 20, 0, 0).astype(np.uint8))), "holds no vertebra"),
+        (lambda ct, spine: (ct, replace(spine, array=np.zeros_like(spine.array))), "holds no vertebra"),
     ],
     ids=["no CT", "a neck", "aside", "elsewhere", "empty"],
 )

@@ -151,7 +151,7 @@ def test_patients_published_for_testing_are_left_out(scans, tmp_path):
     verse_pair(tmp_path / "dataset-test", 12, ct, labels, split=14)
     read = read_scans(tmp_path, tmp_path / "samples", TINY)
     assert (len(read.learnt), len(read.watched)) == (1, 0)
-    assert read.notes == ("1 patients whom the data set publishes for testing",)
+    assert read.notes == ("patients whom the data set publishes for testing: 1",)
 
 
 def test_totalsegmentators_folders_and_plain_pairs_are_read_too(scans, tmp_path):
