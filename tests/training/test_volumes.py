@@ -73,7 +73,13 @@ def test_scans_that_can_be_learnt_from_are_divided_by_patient(read):
 
 
 @pytest.mark.parametrize(
-    ("number", "why"), [(201, "has no CT beside its mask"), (202, "none of them negative"), (203, "cannot be read"), (204, "cannot be read")]
+    ("number", "why"),
+    [
+        (201, "has no CT beside its mask"),
+        (202, "none of them negative"),
+        (203, "ct.nii.gz is not a valid gzip"),
+        (204, "msk.nii.gz is not a valid gzip"),
+    ],
 )
 def test_others_are_named_with_their_reason(read, number, why):
     (note,) = (note for note in read.notes if f"verse{number}" in note)
