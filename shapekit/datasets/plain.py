@@ -38,7 +38,7 @@ def read_plain(tree: Tree) -> tuple[list[Case], list[str]]:
     by_scan: dict[tuple[str, ...], list[Path]] = {}
     for image in images:
         by_scan.setdefault(_scan(image), []).append(image)
-    notes = []
+    notes: list[str] = []
     twice: list[Path] = []
     for mask in masks:
         name = stem(mask) if times[stem(mask)] == 1 else _long_name(mask, tree.root)

@@ -62,7 +62,7 @@ def volume_of_scan(image: Image, spine: LabelMap, *, spacing_mm: float = 2.0) ->
         raise InputError(f"{spine.name} holds no thoracic or lumbar body that can be learnt from ({_reason(bodies, missing)}).")
     inside = [body.sdf.grid.to_world(np.argwhere(body.sdf.values < 0)) for body in row]
     grid = _kept_grid(working_grid(image.grid, spacing_mm), inside, row)
-    hu = to_working(image, spacing_mm, onto=grid).array
+    hu = np.asarray(to_working(image, spacing_mm, onto=grid).array, dtype=np.float32)
     labels, share = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.float32)
     for body, points in zip(row, inside, strict=True):
         window = _window(grid, points)
@@ -146,4 +146,4 @@ def _share(body: Body, grid: Grid, window: Window) -> NDArray[np.float32]:
     affine[:3, :3] /= 2
     affine[:3, 3] = grid.to_world(np.array([part.start for part in window]) - 0.25)
     within = resample_field(body.sdf.values, body.sdf.grid, Grid((2 * i, 2 * j, 2 * k), affine)) < 0
-    return within.reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5), dtype=np.float32)
+    return np.asarray(within.reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5), dtype=np.float32))
