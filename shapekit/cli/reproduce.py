@@ -26,7 +26,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(help="Of the split, and of the phantoms.")] = 2022,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,
     accelerator: Annotated[str, typer.Option(help="For training: cpu or cuda.")] = "cpu",
-    devices: Annotated[str, typer.Option(help="For training: how many, as Lightning Fabric takes it.")] = "1",
+    devices: Annotated[str, typer.Option(help="For training: which one, as Lightning Fabric takes it.")] = "1",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:
     """Repeat the experiment of Botros et al. (2022): fit on unfractured vertebrae, score held-out and external patients; a stopped run goes on."""

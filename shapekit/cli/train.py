@@ -28,8 +28,8 @@ def train(
     kind: Annotated[str, typer.Option(help="Kind of the data set: auto, verse, plain, ...; see docs/datasets.md.")] = "auto",
     patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
     calibration: Annotated[int, typer.Option(help="Phantoms to measure the spread of the intervals on; 0 leaves intervals out.")] = 80,
-    accelerator: Annotated[str, typer.Option(help="cpu or cuda; several processes through torchrun.")] = "cpu",
-    devices: Annotated[str, typer.Option(help="How many, as Lightning Fabric takes it.")] = "1",
+    accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    devices: Annotated[str, typer.Option(help="How many; more than one in as many processes, started by torchrun.")] = "1",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:
     """Train a predictor on synthetic patients and write DIR/<predictor>.safetensors; a stopped run goes on where it was."""
@@ -40,8 +40,9 @@ def train(
     from shapekit.cli.bars import counting
     from shapekit.core.checks import ShapekitError, check_choice
     from shapekit.study.fitting import TRAINED, fit_predictor
-    from shapekit.training import TrainingConfig, read_config
+    from shapekit.training import TrainingConfig, is_first, read_config, refuse_several
 
+    quiet = quiet or not is_first()
     try:
         if check_choice("task", task, ("shape", "segmentation")) == "segmentation":
             from shapekit.cli.segment import train_segmentation
@@ -50,6 +51,7 @@ def train(
                 return complain("--task segmentation trains on one device; leave --devices out.")
             if data is not None and patients:
                 return complain("--task segmentation learns from the CTs of --data or from phantoms; leave --patients or --data out.")
+            refuse_several("training a segmentation")
             path, identity = train_segmentation(output, config, patients=patients, data=data, kind=kind, accelerator=accelerator, quiet=quiet)
             if not quiet:
                 typer.echo(f"{path.name}: {identity}")
@@ -79,13 +81,13 @@ def _cohort(output: Path, data: Path | None, kind: str, options: TrainingConfig,
     """Draw phantoms, or cut bodies out of a data set's masks."""
     from shapekit.cli.app import complain
     from shapekit.cli.bars import counting
-    from shapekit.training import draw_samples, read_samples, samples_of_dataset
+    from shapekit.training import draw_samples, is_first, read_samples, samples_of_dataset
 
     if data is None:
         with counting("drawing phantoms", options.patients, quiet=quiet) as done:
             return read_samples(draw_samples(output / "samples", options.patients, seed=options.seed, progress=done))
     with counting("reading masks", 0, quiet=quiet) as done:
         cohort, notes = samples_of_dataset(data, kind=kind, progress=done)
-    for note in notes:
+    for note in notes if is_first() else ():
         complain(f"left out: {note}")
     return cohort

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from shapekit.core.checks import check_choice
 from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
-from shapekit.training import Samples, TrainingConfig, fit_linear, train_networks, write_predictor
+from shapekit.predictors import LinearModel
+from shapekit.training import Samples, TrainingConfig, fit_linear, launched, refuse_several, train_networks, write_predictor
 
 TRAINED = ("generative", "linear", "neighbours")
 """Predictors that have something to be fitted; of the neighbour mean it is its intervals only."""
@@ -45,6 +47,8 @@ def fit_predictor(
 ) -> tuple[Path, str]:
     """Fit a predictor to samples, measure on phantoms how far its shapes lie from the true ones, and write it as one file.
 
+    Where torchrun started several processes, the networks learn in all of them; the first one alone draws, calibrates and writes.
+
     Parameters
     ----------
     output : Path
@@ -53,7 +57,7 @@ def fit_predictor(
     options : TrainingConfig
     cohort : callable
         Returns the samples; not called for the neighbour mean, which learns nothing. Of their subjects the last in so many are held out
-        to watch the networks.
+        to watch the networks. Of several processes the first calls it before the others do.
     card : mapping, optional
         What else the file's card is to say.
     calibration : int
@@ -61,7 +65,7 @@ def fit_predictor(
     workers : int, optional
         Processes for the calibration; by default one a core.
     accelerator, devices : str
-        As Lightning Fabric takes them.
+        As Lightning Fabric takes them; a process has one device.
     counting : callable
         See ``Counting``.
 
@@ -74,7 +78,7 @@ def fit_predictor(
     Raises
     ------
     UsageError
-        For another predictor.
+        For another predictor, or if there are not as many processes as it takes.
     InputError
         If the samples have no healthy target with a whole neighbour.
     OutputError
@@ -84,32 +88,57 @@ def fit_predictor(
     """
     check_choice("predictor", predictor, TRAINED)
     written: dict[str, object] = {"kind": predictor, "config": asdict(options), **(card or {})}
-    tensors: dict[str, object] = {}
-    if predictor == "linear":
-        model = fit_linear(cohort(), seed=options.seed)
-        tensors, written = {f"linear.{name}": value for name, value in model.tensors().items()}, written | {"ridge": model.ridge}
-    elif predictor == "generative":
-        learn, watch = held_out(cohort())
-        model = fit_linear(learn, seed=options.seed, components=options.components).as_stored()
-        tensors, written = {f"linear.{name}": value for name, value in model.tensors().items()}, written | {"ridge": model.ridge}
-        with counting("training", options.coarse_steps + options.refine_steps) as done:
-
-            def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
-                text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
-                done((options.coarse_steps if stage == "refine" else 0) + step, text)
-
-            tensors |= train_networks(options, model, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
     path = output / f"{predictor}.safetensors"
-    identity = write_predictor(path, tensors, written)
-    if calibration:
-        names = ("generative", "coarse") if predictor == "generative" else (predictor,)
-        specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
-        with counting("calibrating", calibration) as done:
-            judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, workers=workers, residuals=True, progress=done)
-        for name in names:
-            tensors |= {f"spread_{name}.{key}": value for key, value in fit_spread(judged, name).tensors().items()}
-        identity = write_predictor(path, tensors, written | {"calibration_patients": calibration})
-    return path, identity
+    finish = partial(_finish, path, predictor, options, calibration, workers, counting)
+    if predictor != "generative":
+        refuse_several(f"fitting the predictor {predictor}")
+        if predictor == "neighbours":
+            return path, finish({}, written)
+        model = fit_linear(cohort(), seed=options.seed)
+        return path, finish(_linear(model), written | {"ridge": model.ridge})
+    fabric = launched(accelerator, devices, options.precision)
+    with fabric.rank_zero_first():  # what the first process draws is there when the others look for it
+        learn, watch = held_out(cohort())
+        model = fit_linear(learn, seed=options.seed, components=options.components).as_stored() if fabric.is_global_zero else None
+    model = fabric.broadcast(model)
+    with counting("training", options.coarse_steps + options.refine_steps) as done:
+
+        def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
+            text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
+            done((options.coarse_steps if stage == "refine" else 0) + step, text)
+
+        networks = train_networks(options, model, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
+    with fabric.rank_zero_first():
+        written |= {"ridge": model.ridge, "processes": fabric.world_size}
+        identity = finish(_linear(model) | networks, written) if fabric.is_global_zero else ""
+    return path, fabric.broadcast(identity)
+
+
+def _linear(model: LinearModel) -> dict[str, object]:
+    """Name a linear model's arrays as the file holds them."""
+    return {f"linear.{name}": value for name, value in model.tensors().items()}
+
+
+def _finish(
+    path: Path,
+    predictor: str,
+    options: TrainingConfig,
+    calibration: int,
+    workers: int | None,
+    counting: Counting,
+    tensors: dict[str, object],
+    card: dict[str, object],
+) -> str:
+    """Write a predictor, calibrate it as it was written, and write it again with its spread; return its identity."""
+    identity = write_predictor(path, tensors, card)
+    if not calibration:
+        return identity
+    names = ("generative", "coarse") if predictor == "generative" else (predictor,)
+    specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
+    with counting("calibrating", calibration) as done:
+        judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, workers=workers, residuals=True, progress=done)
+    spreads = {f"spread_{name}.{key}": value for name in names for key, value in fit_spread(judged, name).tensors().items()}
+    return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration})
 
 
 def held_out(cohort: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:

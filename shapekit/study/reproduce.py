@@ -22,7 +22,7 @@ from shapekit.predictors import make_predictor
 from shapekit.study.findings import PAPER, graded, summarise, text_of
 from shapekit.study.fitting import TRAINED, Counting, fit_predictor, uncounted
 from shapekit.study.scans import EXAMPLES, keep_rows, keep_samples, score_case
-from shapekit.training import Samples, TrainingConfig
+from shapekit.training import Samples, TrainingConfig, refuse_several
 from shapekit.version import __version__
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Protocol:
     workers : int, optional
         Processes; by default one a core. Results do not depend on it.
     accelerator, devices : str
-        Of the networks' training, as Lightning Fabric takes them.
+        Of the networks' training, as Lightning Fabric takes them; one device.
     """
 
     predictor: str = "generative"
@@ -72,6 +72,7 @@ class Protocol:
     devices: str = "1"
 
     def __post_init__(self) -> None:
+        refuse_several("reproducing the experiment")
         check_choice("predictor", self.predictor, TRAINED)
         if not 0 < self.test_share <= 1 or (self.test_share == 1 and self.learns):
             raise UsageError(f"the test share is {self.test_share:g}, but must lie between 0 and 1 (1 only with weights that are fitted already).")

@@ -4,6 +4,7 @@ from shapekit.training.config import SegmenterConfig, TrainingConfig, read_confi
 from shapekit.training.linear import fit_linear
 from shapekit.training.loop import train_networks
 from shapekit.training.package import write_predictor
+from shapekit.training.processes import is_first, launched, refuse_several
 from shapekit.training.samples import Samples, draw_samples, read_samples, samples_of_dataset, samples_of_phantom, samples_of_spine
 from shapekit.training.segmenter import train_segmenter
 from shapekit.training.volumes import Scans, draw_volumes, read_scans
@@ -16,9 +17,12 @@ __all__ = [
     "draw_samples",
     "draw_volumes",
     "fit_linear",
+    "is_first",
+    "launched",
     "read_config",
     "read_samples",
     "read_scans",
+    "refuse_several",
     "samples_of_dataset",
     "samples_of_phantom",
     "samples_of_spine",

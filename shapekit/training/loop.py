@@ -1,4 +1,8 @@
-"""The training loop: coarse, then refine against its critic, on any device Lightning Fabric knows; resumes to the bit."""
+"""The training loop: coarse, then refine against its critic, on any device Lightning Fabric knows; resumes to the bit.
+
+Every process holds the same weights, draws its own batches and takes the mean of all processes' gradients. They are averaged here and not
+by DistributedDataParallel, which does not reach the second derivatives of the critic's penalty.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shapekit.core.checks import InputError, MissingPackageError
+from shapekit.core.checks import InputError
 from shapekit.networks import Critic, Generator, NetworkConfig, blended, gradient_penalty, read_weights, write_weights
 from shapekit.networks.critic import occupancy
 from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch, assembled, draw_batch, full_seats, targets_of
 from shapekit.training.config import TrainingConfig
 from shapekit.training.losses import shape_loss, surface_error_mm
+from shapekit.training.processes import launched
 from shapekit.training.samples import Samples
 
 STAGES = ("coarse", "refine")
@@ -29,7 +34,7 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
 class Trainer:
-    """One run: networks, optimisers and averages, and where they stand.
+    """One run: networks, optimisers and averages, and where they stand; the same in every process.
 
     Parameters
     ----------
@@ -54,27 +59,21 @@ class Trainer:
         accelerator: str = "cpu",
         devices: str = "1",
     ) -> None:
-        try:
-            from lightning_fabric import Fabric
-        except ImportError as error:
-            raise MissingPackageError("training needs Lightning Fabric; install it with `pip install shapekit[train]`.") from error
         self.config, self.model, self.cohort, self.validation, self.folder = config, model, cohort, validation, folder
         self.targets = targets_of(cohort)
         if not self.targets:
             raise InputError("no healthy vertebra with a whole neighbour was found to learn from; give spines with grades of 0.")
-        self.fabric = Fabric(accelerator=accelerator, devices=int(devices) if devices.isdecimal() else devices, precision=config.precision)  # type: ignore[arg-type]
-        self.fabric.launch()
+        self.fabric = launched(accelerator, devices, config.precision)
         torch.manual_seed(config.seed)
         sizes = NetworkConfig(config.width, config.critic_width)
-        self.critic = Critic(sizes)
-        self.plain: dict[str, nn.Module] = {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": self.critic}
-        self.average = {name: {k: v.detach().clone() for k, v in self.plain[name].state_dict().items()} for name in STAGES}
+        self.networks: dict[str, nn.Module] = {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": Critic(sizes)}
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
-        self.networks: dict[str, Any] = {}
         self.optimisers: dict[str, Any] = {}
-        for name, network in self.plain.items():
+        for name, network in self.networks.items():
+            self.fabric.to_device(network)
             optimiser = torch.optim.AdamW(network.parameters(), lr=rates[name][0], betas=rates[name][1], weight_decay=0.01)
-            self.networks[name], self.optimisers[name] = self.fabric.setup(network, optimiser)
+            self.optimisers[name] = self.fabric.setup_optimizers(optimiser)
+        self.average = {name: {k: v.detach().clone() for k, v in self.networks[name].state_dict().items()} for name in STAGES}
         self.done = dict.fromkeys(STAGES, 0)
 
     def run(self, progress: Progress | None = None) -> None:
@@ -82,14 +81,14 @@ class Trainer:
         steps = {"coarse": self.config.coarse_steps, "refine": self.config.refine_steps}
         for stage in STAGES:
             if stage == "refine" and self.done["refine"] == 0:
-                self.plain["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
+                self.networks["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
             for step in range(self.done[stage], steps[stage]):
                 self._set_rate(stage, step, steps[stage])
                 batch = self._batch(stage, step)
                 told = self._coarse_step(batch) if stage == "coarse" else self._refine_step(batch, step)
                 self._keep_average(stage, step)
                 self.done[stage] = step + 1
-                if (step + 1) % self.config.checkpoint_every == 0 or step + 1 == steps[stage]:
+                if self.fabric.is_global_zero and ((step + 1) % self.config.checkpoint_every == 0 or step + 1 == steps[stage]):
                     told |= self.validated(stage)
                     self.save_checkpoint()
                 if progress is not None:
@@ -116,40 +115,59 @@ class Trainer:
         loss = shape_loss(made, batch.target)
         told = {"loss": float(loss.detach())}
         if self.config.critic_weight > 0:
-            told["critic"] = self._critic_step(batch, made.detach(), step)
-            verdict = self.networks["critic"](occupancy(batch.fields), occupancy(made), batch.level, batch.present).float().mean()
-            loss = loss - self.config.critic_weight * verdict
+            shares = torch.rand(self.fabric.world_size, len(made), generator=torch.Generator().manual_seed(self.config.seed + step))
+            apart, penalty = self._critic_loss(batch, made.detach(), shares[self.fabric.global_rank])
+            self._descend("critic", apart + PENALTY * penalty)
+            told["critic"] = -float(apart.detach())
+            loss = loss - self.config.critic_weight * self._verdict(batch, made)
         self._descend("refine", loss)
         return told
 
-    def _critic_step(self, batch: Batch, made: Tensor, step: int) -> float:
+    def _critic_loss(self, batch: Batch, made: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """How much better made shapes are judged than real ones, and the penalty for the critic's slope between them."""
+        apart = self._verdict(batch, made) - self._verdict(batch, batch.target)
         context, real, fake = occupancy(batch.fields), occupancy(batch.target), occupancy(made)
-        judge = self.networks["critic"]
-        apart = judge(context, fake, batch.level, batch.present).float().mean() - judge(context, real, batch.level, batch.present).float().mean()
-        share = torch.rand(len(real), generator=torch.Generator().manual_seed(self.config.seed + step)).to(real)
         with torch.autocast(real.device.type, enabled=False):  # the penalty differentiates twice: full precision
-            penalty = gradient_penalty(self.critic, context, real, fake, batch.level, batch.present, share)
-        self._descend("critic", apart + PENALTY * penalty)
-        return -float(apart.detach())
+            penalty = gradient_penalty(self.networks["critic"], context, real, fake, batch.level, batch.present, share.to(real))
+        return apart, penalty
+
+    def _verdict(self, batch: Batch, shape: Tensor) -> Tensor:
+        """Mean of what the critic says of shapes."""
+        return self._run("critic", occupancy(batch.fields), occupancy(shape), batch.level, batch.present).float().mean()
 
     def _made(self, stage: str, batch: Batch) -> Tensor:
         """Field of a stage, on the linear model's guess; only the stage itself learns."""
         guess = batch.guesses(self.model)
         if stage == "refine":
             with torch.no_grad():
-                guess = blended(batch.fields, guess, *self.networks["coarse"](batch.fields, guess, batch.level, batch.present))
-        return blended(batch.fields, guess, *self.networks[stage](batch.fields, guess, batch.level, batch.present))
+                guess = blended(batch.fields, guess, *self._run("coarse", batch.fields, guess, batch.level, batch.present))
+        return blended(batch.fields, guess, *self._run(stage, batch.fields, guess, batch.level, batch.present))
+
+    def _run(self, name: str, *given: Tensor) -> Any:
+        """Let a network work in the precision asked for."""
+        with self.fabric.autocast():
+            return self.networks[name](*given)
 
     def _descend(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
+        self._share_gradients(name)
         self.fabric.clip_gradients(self.networks[name], optimiser, max_norm=1.0)
         optimiser.step()
 
+    def _share_gradients(self, name: str) -> None:
+        """Give every process the mean of all processes' gradients, in one message."""
+        if self.fabric.world_size == 1:
+            return
+        gradients = [parameter.grad for parameter in self.networks[name].parameters() if parameter.grad is not None]
+        mean = self.fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+        for gradient, part in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):  # type: ignore[union-attr]
+            gradient.copy_(part.view_as(gradient))
+
     def _keep_average(self, stage: str, step: int) -> None:
         keep = min(self.config.averaging, (1 + step) / (10 + step))
-        for name, value in self.plain[stage].state_dict().items():
+        for name, value in self.networks[stage].state_dict().items():
             kept = self.average[stage][name]
             if kept.device != value.device:
                 kept = self.average[stage][name] = kept.to(value.device)
@@ -159,29 +177,28 @@ class Trainer:
         """Mean surface error (mm) of the averaged weights on held-out spines with whole company."""
         if not self.validation:
             return {}
-        live = {name: value.clone() for name, value in self.plain[stage].state_dict().items()}
-        self.plain[stage].load_state_dict(self.average[stage])
+        live = {name: value.clone() for name, value in self.networks[stage].state_dict().items()}
+        self.networks[stage].load_state_dict(self.average[stage])
         errors = []
         with torch.no_grad():
             for spine in self.validation:
                 seats = [full_seats(spine, t) for n, t in targets_of([spine])]
                 batch = assembled([spine] * len(seats), seats).to(self.fabric.device)
                 errors.append(surface_error_mm(self._made(stage, batch), batch.target))
-        self.plain[stage].load_state_dict(live)
+        self.networks[stage].load_state_dict(live)
         return {"validation_mm": float(torch.cat(errors).mean())}
 
     def save_checkpoint(self) -> None:
         """Write everything a resumed run needs; the file appears when it is complete."""
-        if self.fabric.global_rank:
-            return
         tensors: dict[str, Tensor] = {}
-        for name, network in self.plain.items():
+        for name, network in self.networks.items():
             tensors |= {f"live.{name}.{k}": v for k, v in network.state_dict().items()}
             state = self.optimisers[name].optimizer.state_dict()["state"]
             tensors |= {f"optimiser.{name}.{n}.{k}": torch.as_tensor(v) for n, entry in state.items() for k, v in entry.items()}
         for name, kept in self.average.items():
             tensors |= {f"average.{name}.{k}": v for k, v in kept.items()}
-        write_weights(self.folder / "checkpoint.safetensors", tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done})
+        card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size}
+        write_weights(self.folder / "checkpoint.safetensors", tensors, card)
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint; False where there is none.
@@ -189,7 +206,7 @@ class Trainer:
         Raises
         ------
         InputError
-            If it is damaged or belongs to another configuration.
+            If it is damaged, belongs to another configuration or was written by another number of processes.
         """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
@@ -197,7 +214,9 @@ class Trainer:
         tensors, card, _ = read_weights(path, "checkpoint")
         if card["config"] != asdict(self.config):
             raise InputError(f"{path.name} belongs to another configuration; train in another folder, or delete it.")
-        for name, network in self.plain.items():
+        if (wrote := card.get("processes", 1)) != self.fabric.world_size:
+            raise InputError(f"{path.name} is of a training by {wrote} processes, but this is one by {self.fabric.world_size}; start as many again.")
+        for name, network in self.networks.items():
             network.load_state_dict(tensors_under(tensors, f"live.{name}."))
             optimiser = self.optimisers[name].optimizer
             state: dict[int, dict[str, Tensor]] = {}
@@ -240,9 +259,10 @@ def train_networks(
     cohort, validation : sequences of Samples
     folder : path
     accelerator, devices : str
-        As Lightning Fabric takes them; ``"cpu"`` and ``"1"`` here, ``"cuda"`` and ``"8"`` under torchrun.
+        As Lightning Fabric takes them; ``"cpu"`` and ``"1"`` here, ``"cuda"`` and ``"8"`` in each of the eight processes that torchrun starts.
+        Only the first one writes to the folder; all of them return the same weights.
     progress : callable, optional
-        Told stage, step, steps and figures after every step.
+        Told stage, step, steps and figures of this process after every step.
 
     Returns
     -------
@@ -252,6 +272,8 @@ def train_networks(
     ------
     InputError
         If nothing can be learnt from, or the folder's checkpoint does not fit.
+    UsageError
+        If there are not as many processes as devices.
     MissingPackageError
         Without Lightning Fabric.
     """
