@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapekit.core.grid import Grid
-from shapekit.core.levels import Level
 from shapekit.phantom import acquire, draw_look, draw_patient, patient_generator, random_rotation, scan_grid, simulate_ct
 from shapekit.segmentation.labelling import VALUES, vote_of
 from shapekit.segmentation.looks import add_things, beyond_the_ends, new_intensities, worse_scanner
@@ -36,6 +35,7 @@ CUT_SHARE, SIDE_CUT_SHARE = 0.4, 0.1
 """How often the field of view ends within the spine, and how often beside it."""
 EXACT_MEMORY = 0.4
 TURN_DEG, ZOOM = 8.0, 0.12
+LEVELS = {value: level for level, value in VALUES.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,7 @@ class Volume:
 
     def order(self) -> list[int]:
         """Label values from the head downward."""
-        levels = {value: level for level, value in VALUES.items()}
-        return sorted((int(value) for value in np.unique(self.labels) if value), key=lambda value: levels[value].rank)
+        return sorted((int(value) for value in np.unique(self.labels) if value), key=lambda value: LEVELS[value].rank)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +164,11 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     inside = ((index >= low - 0.5) & (index <= high + 0.5)).all(axis=-1)
     labels = np.where(inside, cut(volume.labels, 0, 0.0), 0.0).astype(np.uint8)
     body, bone = (np.where(inside, cut(part, 1, 0.0) / 255, 0).astype(np.float32) for part in (volume.body, volume.bone))
-    target, complete, value = _next_body(volume, labels, body, order[seen:], maps)
+    target, label = _next_body(volume, labels, body, order[seen:], maps)
+    complete, value = 0.0, 0.0
+    if label:
+        complete = float(label not in volume.partial and _visible(volume, label, low, high, maps, offset, patch) >= COMPLETE_FROM)
+        value = vote_of(LEVELS[label])
     memory = np.zeros(size, np.float32)
     for label in order[:seen]:
         own = labels == label
@@ -213,18 +216,23 @@ def _aim(volume: Volume, label: int, patch: int, low: Float, high: Float, genera
     return np.asarray(centre + generator.uniform(-0.55, 0.55, 3) * patch)
 
 
-def _next_body(volume: Volume, labels: NDArray[np.uint8], body: Array, left: list[int], maps: Float) -> tuple[Array, float, float]:
-    """Find the first body from above of which enough is visible; its shares, whether it is complete, and its vote."""
+def _next_body(volume: Volume, labels: NDArray[np.uint8], body: Array, left: list[int], maps: Float) -> tuple[Array, int]:
+    """Find the first body from above of which enough is visible; its shares and its label, 0 for none."""
     scale = abs(float(np.linalg.det(maps)))
-    levels = {value: level for level, value in VALUES.items()}
     for label in left:
         target = np.where(labels == label, body, np.float32(0.0))
-        visible = float(target.sum()) * scale
-        if visible * volume.spacing_mm**3 >= VISIBLE_MM3:
-            whole = float(volume.body[volume.labels == label].sum(dtype=np.int64)) / 255
-            complete = label not in volume.partial and visible >= COMPLETE_FROM * whole
-            return target, float(complete), vote_of(Level(levels[label]))
-    return np.zeros_like(body), 0.0, 0.0
+        if float(target.sum()) * scale * volume.spacing_mm**3 >= VISIBLE_MM3:
+            return target, label
+    return np.zeros_like(body), 0
+
+
+def _visible(volume: Volume, label: int, low: Float, high: Float, maps: Float, offset: Float, patch: int) -> float:
+    """Share of a body that lies both in the field of view and in a patch, told from the volume: a patch's interpolated shares lose its rim."""
+    where = np.argwhere(volume.labels == label)
+    weight = volume.body[tuple(where.T)].astype(np.float64)
+    index = (where - offset) @ np.linalg.inv(maps).T
+    inside = ((where >= low - 0.5) & (where <= high + 0.5)).all(axis=1) & ((index >= -0.5) & (index <= patch - 0.5)).all(axis=1)
+    return float(weight[inside].sum() / weight.sum())
 
 
 def _remembered(share: Array, generator: Generator) -> NDArray[np.bool_]:

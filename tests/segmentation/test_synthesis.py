@@ -60,6 +60,19 @@ def test_targets_are_worth_finding_and_memory_lies_above_them(samples):
     assert {sample.complete for sample in shown} == {0.0, 1.0}
 
 
+def test_a_body_that_neither_the_patch_nor_the_scan_cuts_is_told_to_be_whole(volume, monkeypatch):
+    monkeypatch.setattr("shapekit.segmentation.synthesis.CUT_SHARE", 0.0)
+    monkeypatch.setattr("shapekit.segmentation.synthesis.SIDE_CUT_SHARE", 0.0)
+    shown = [s for s in (draw_sample(volume, 48, generator=np.random.default_rng(n)) for n in range(100)) if s.value]
+    edges = [max(int((np.take(s.target, end, axis) > 0.5).sum()) for axis in range(3) for end in (0, -1)) for s in shown]
+    free = [sample.complete for sample, edge in zip(shown, edges, strict=True) if edge == 0]
+    cut = [sample.complete for sample, edge in zip(shown, edges, strict=True) if edge > 30]
+    assert len(free) > 20
+    assert len(cut) > 5
+    assert np.mean(free) > 0.95
+    assert np.mean(cut) < 0.2
+
+
 def test_images_are_scaled_and_differ_in_look(samples):
     assert all(np.abs(sample.image).max() <= 1.0 and np.isfinite(sample.image).all() for sample in samples)
     bone = [sample.image[sample.target > 0.9].mean() for sample in samples if (sample.target > 0.9).sum() > 20]
