@@ -39,12 +39,13 @@ class Critic(nn.Module):
         return out
 
 
-def gradient_penalty(critic: Critic, context: Tensor, real: Tensor, made: Tensor, level: Tensor, present: Tensor, share: Tensor) -> Tensor:
+def gradient_penalty(critic: nn.Module, context: Tensor, real: Tensor, made: Tensor, level: Tensor, present: Tensor, share: Tensor) -> Tensor:
     """Mean squared departure of the critic's slope from 1 between real and made shapes (Gulrajani et al. 2017, eq. 3).
 
     Parameters
     ----------
-    critic : Critic
+    critic : torch.nn.Module
+        Takes what ``Critic.forward`` does.
     context, real, made : Tensor
         Soft occupancies: (B, 4, 40, 32, 32) and twice (B, 1, 40, 32, 32).
     level, present : Tensor

@@ -94,13 +94,13 @@ def fit_predictor(
         refuse_several(f"fitting the predictor {predictor}")
         if predictor == "neighbours":
             return path, finish({}, written)
-        model = fit_linear(cohort(), seed=options.seed)
-        return path, finish(_linear(model), written | {"ridge": model.ridge})
+        fitted = fit_linear(cohort(), seed=options.seed)
+        return path, finish(_linear(fitted), written | {"ridge": fitted.ridge})
     fabric = launched(accelerator, devices, options.precision)
     with fabric.rank_zero_first():  # what the first process draws is there when the others look for it
         learn, watch = held_out(cohort())
-        model = fit_linear(learn, seed=options.seed, components=options.components).as_stored() if fabric.is_global_zero else None
-    model = fabric.broadcast(model)
+        guessing = fit_linear(learn, seed=options.seed, components=options.components).as_stored() if fabric.is_global_zero else None
+    model: LinearModel = fabric.broadcast(guessing)
     with counting("training", options.coarse_steps + options.refine_steps) as done:
 
         def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:

@@ -133,7 +133,8 @@ class Trainer:
 
     def _verdict(self, batch: Batch, shape: Tensor) -> Tensor:
         """Mean of what the critic says of shapes."""
-        return self._run("critic", occupancy(batch.fields), occupancy(shape), batch.level, batch.present).float().mean()
+        verdict: Tensor = self._run("critic", occupancy(batch.fields), occupancy(shape), batch.level, batch.present).float().mean()
+        return verdict
 
     def _made(self, stage: str, batch: Batch) -> Tensor:
         """Field of a stage, on the linear model's guess; only the stage itself learns."""

@@ -69,8 +69,7 @@ def test_patches_can_be_drawn_of_it(volume):
     assert np.mean(bright) > 0.9
 
 
-def test_a_body_that_the_scan_cuts_is_never_told_to_be_whole(monkeypatch):
-    monkeypatch.setattr("shapekit.segmentation.synthesis.COMPLETE_FROM", 0.85)
+def test_a_body_that_the_scan_cuts_is_never_told_to_be_whole():
     _, ct, spine, scan = scanned(["T12", "L1", "L2"], first="T12", last="L2", overlap=0.4)
     assert scan.cut == {19, 21}
     volume = volume_of_scan(ct, spine, spacing_mm=SPACING_MM)
