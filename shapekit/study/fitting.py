@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from shapekit.core.checks import check_choice
 from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
@@ -100,7 +101,7 @@ def fit_predictor(
     with fabric.rank_zero_first():  # what the first process draws is there when the others look for it
         learn, watch = held_out(cohort())
         guessing = fit_linear(learn, seed=options.seed, components=options.components).as_stored() if fabric.is_global_zero else None
-    model: LinearModel = fabric.broadcast(guessing)
+    model = cast("LinearModel", fabric.broadcast(guessing))
     with counting("training", options.coarse_steps + options.refine_steps) as done:
 
         def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
