@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from shapekit.results import SpineScore
 
-SEGMENT_HELP = "MASK is a CT: segment it first, iterative (needs --segment-weights) or totalsegmentator (where it is installed)."
+SEGMENT_HELP = "MASK is a CT: segment it first, iterative or totalsegmentator (where it is installed)."
 MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
 PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
 PALETTE_HELP = "Colours of the meshes from score 0 to 100: green-red, or plasma, which colour-blind readers can tell apart."
@@ -41,7 +41,7 @@ def score(
     ] = None,
     segment: Annotated[str, typer.Option(help=SEGMENT_HELP)] = "",
     segment_weights: Annotated[
-        Optional[Path], typer.Option(help="Weights that `shapekit train --task segmentation` wrote.", metavar="FILE")  # noqa: UP045
+        Optional[Path], typer.Option(help="Weights that `shapekit train --task segmentation` wrote; by default those that ship.", metavar="FILE")  # noqa: UP045
     ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",

@@ -25,7 +25,7 @@ def segment(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for <CT's stem>_seg.nii.gz and <CT's stem>_seg.csv.", metavar="DIR")],
     weights: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Weights that `shapekit train --task segmentation` wrote; none ship yet.", metavar="FILE"),
+        typer.Option(help="Weights that `shapekit train --task segmentation` wrote; by default those that ship.", metavar="FILE"),
     ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
@@ -83,7 +83,7 @@ def segmented(ct: Path, how: str, weights: Path | None, device: str, *, quiet: b
     Raises
     ------
     UsageError
-        For another way, or without weights.
+        For another way.
     InputError
         If the CT cannot be read or is none.
     MissingPackageError
@@ -101,15 +101,12 @@ def segmented(ct: Path, how: str, weights: Path | None, device: str, *, quiet: b
 
 def _iterative(ct: Path, weights: Path | None, device: str, *, quiet: bool) -> Segmentation:
     from shapekit.cli.bars import counting
-    from shapekit.core.checks import UsageError
     from shapekit.io.paths import stem
     from shapekit.io.volumes import read_volume
     from shapekit.results import torch_device
-    from shapekit.segmentation import UNTRAINED, segment_ct
+    from shapekit.segmentation import segment_ct
     from shapekit.segmentation.traversal import MOST_BODIES
 
-    if weights is None:
-        raise UsageError(UNTRAINED)
     with counting(f"bodies of {stem(ct)}", MOST_BODIES, quiet=quiet) as done:
         return segment_ct(read_volume(ct), name=stem(ct), weights=weights, device=torch_device(device), progress=done)
 

@@ -3,7 +3,7 @@
 Knows nothing of scoring.
 """
 
-from shapekit.segmentation.iterative import UNTRAINED, FoundVertebra, Segmentation, segment_ct
+from shapekit.segmentation.iterative import FoundVertebra, Segmentation, segment_ct
 from shapekit.segmentation.network import Segmenter, SegmenterSizes, read_segmenter, segmenter_card
 from shapekit.segmentation.quality import Quality, judge
 from shapekit.segmentation.scans import volume_of_scan
@@ -11,7 +11,6 @@ from shapekit.segmentation.synthesis import Sample, Volume, draw_sample, draw_vo
 from shapekit.segmentation.totalsegmentator import run_totalsegmentator
 
 __all__ = [
-    "UNTRAINED",
     "FoundVertebra",
     "Quality",
     "Sample",

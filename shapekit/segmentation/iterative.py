@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from shapekit.core.checks import InputError, UsageError
+from shapekit.core.checks import InputError
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
+from shapekit.io.shipped import shipped_weights
 from shapekit.ops.sampling import resample_field
 from shapekit.segmentation.labelling import INCOMPLETE, SCHEME, VALUES, best_sequence
 from shapekit.segmentation.network import NetworkEye, read_segmenter
@@ -22,9 +23,6 @@ from shapekit.segmentation.working import check_hounsfield, scaled, to_working
 
 SMOOTH_VOXELS = 0.5
 """SD of the Gaussian that smooths a body's probabilities before they are brought to the CT's resolution."""
-UNTRAINED = (
-    "segmenting needs weights, and none ship yet; train them with `shapekit train --task segmentation -o DIR` and give DIR/segmentation.safetensors."
-)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def segment_ct(
     name : str
         What results call it.
     weights : path, optional
-        A file that ``shapekit train --task segmentation`` wrote.
+        A file that ``shapekit train --task segmentation`` wrote; by default those that ship.
     eye : callable, optional
         What looks at patches instead of a trained network; see ``traversal.Eye``.
     patch : int
@@ -110,15 +108,11 @@ def segment_ct(
 
     Raises
     ------
-    UsageError
-        Without weights.
     InputError
         If the image is no CT in Hounsfield units, or the weights cannot be read.
     """
     if eye is None:
-        if weights is None:
-            raise UsageError(UNTRAINED)
-        eye = read_segmenter(weights, device=device)
+        eye = read_segmenter(shipped_weights("segmentation") if weights is None else weights, device=device)
     identity = ""
     if isinstance(eye, NetworkEye):
         patch, spacing_mm, identity = eye.sizes.patch, eye.sizes.spacing_mm, eye.identity
