@@ -163,7 +163,7 @@ def test_without_weights_those_that_ship_serve(lumbar):
     found = segment_ct(lumbar.image)
     quality = judged(lumbar, found)
     assert not quality.missed
-    assert np.mean([*quality.dice.values()]) > 0.85  # levels are another matter: four bodies tell little of them
+    assert np.mean([*quality.dice.values()]) > 0.7  # a plain CT, unlike those it was trained on; of levels four bodies tell little
     assert "weights" in found.labels.notes[0]
 
 
