@@ -181,7 +181,7 @@ def _assembled(drawn: list[tuple[Piece, tuple[slice, slice, slice], NDArray[np.b
         rows.append(FoundVertebra(level, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))
     cut = frozenset(row.label for row in rows if not row.complete)
     said = f"segmented by iterative instance segmentation{f', weights {identity}' if identity else ''}"
-    notes = (said,) if rows else (said, f"no vertebral body was found in {name}")
+    notes = (said, "look at its bodies and levels before using what rests on them") if rows else (said, f"no vertebral body was found in {name}")
     found = {row.label: row.level for row in rows}
     labels = LabelMap(array, grid, found, name, SCHEME, cut, body_mask=array > 0 if rows else None, body_source="given" if rows else "", notes=notes)
     return Segmentation(labels, tuple(rows))
