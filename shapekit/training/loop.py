@@ -66,7 +66,8 @@ class Trainer:
         self.fabric = launched(accelerator, devices, config.precision)
         torch.manual_seed(config.seed)
         sizes = NetworkConfig(config.width, config.critic_width)
-        self.networks: dict[str, nn.Module] = {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": Critic(sizes)}
+        critic = Critic(sizes)  # first, as when the shipped weights were trained: their start depends on it
+        self.networks: dict[str, nn.Module] = {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": critic}
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
         self.optimisers: dict[str, Any] = {}
         for name, network in self.networks.items():
