@@ -50,6 +50,11 @@ def each(function: Callable[..., Result], *items: Iterable[object]) -> list[Resu
     -------
     list
 
+    Raises
+    ------
+    ValueError
+        If the items are of different lengths; else what the function raises.
+
     Examples
     --------
     >>> each(pow, (2, 3), (5, 2))

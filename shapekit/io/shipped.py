@@ -6,15 +6,15 @@ from importlib import resources
 from pathlib import Path
 
 
-def shipped_weights(predictor: str) -> Path:
-    """Where the package's own weights of a predictor lie.
+def shipped_weights(of: str) -> Path:
+    """Where the package's own weights lie: of a predictor by its name, or of ``"segmentation"``.
 
     Examples
     --------
     >>> shipped_weights("coarse").name
     'generative.safetensors'
     """
-    name = f"{'generative' if predictor == 'coarse' else predictor}.safetensors"
+    name = f"{'generative' if of == 'coarse' else of}.safetensors"
     shipped = resources.files("shapekit") / "data" / "weights" / name
     here = Path(__file__).resolve().parents[2] / "data" / "weights" / name
     return Path(str(shipped)) if shipped.is_file() else here

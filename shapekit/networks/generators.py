@@ -79,7 +79,7 @@ def _weights(side: int, finer: int) -> Tensor:
 
 
 def _finer(x: Tensor, size: list[int]) -> Tensor:
-    """Interpolate (B, C, i, j, k) at ``size``, trilinear: an axis at a time as a product of matrices, a fifth of ``interpolate``'s time."""
+    """Interpolate (B, C, i, j, k) at ``size``, trilinear: an axis at a time as a product of matrices: far quicker than ``interpolate``."""
     if list(x.shape[2:]) == size:
         return x
     b, c, i, j, k = x.shape

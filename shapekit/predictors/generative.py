@@ -63,7 +63,7 @@ class Generative:
         guesses = self.linear.guesses(contexts)
         if self.device != "cpu":
             return self._made(contexts, guesses)
-        # by twos and threes, however many threads there are: alone a target takes twice as long, and results are the same on any number
+        # by twos and threes, however many threads there are: a batch of one is slow, and results are the same on any number
         parts = np.array_split(np.arange(len(contexts)), max(len(contexts) // 2, 1))
         made = each(lambda part: self._made([contexts[n] for n in part], [guesses[n] for n in part]), parts)
         return [one for part in made for one in part]

@@ -99,10 +99,11 @@ def _least(misfits: Callable[[Float], Float], starts: Float, spread: Float) -> F
     Parameters
     ----------
     misfits : callable
-        (k, 6) -> (k, n).
+        (k, 6) steps, a rotation vector in rad and a shift in mm, to (k, n) misfits.
     starts : (s, 6) float
+        Steps to begin with.
     spread : (6,) float
-        The scale of each parameter.
+        Standard deviation of each parameter, its unit here.
 
     Returns
     -------

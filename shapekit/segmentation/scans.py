@@ -97,6 +97,11 @@ def longest_row(bodies: Sequence[Body], missing: Iterable[Level] = ()) -> list[B
         One whose vertebra was taken for a body as it is, beside others that were cut or given, is doubtful: it may hold its arch.
     missing : iterable of Level
         Vertebrae that were labelled, but whose body was not found.
+
+    Returns
+    -------
+    list of Body
+        From the head downward; empty where none is sure.
     """
     mixed = len({body.source for body in bodies}) > 1
     sure = {body.level: body for body in bodies if not (mixed and body.source == "labels")}

@@ -8,6 +8,7 @@ import shapekit as sk
 from shapekit.cli import main
 from shapekit.core.values import Image
 from shapekit.io.nifti import write_ct, write_label_map
+from shapekit.io.shipped import shipped_weights
 from shapekit.networks import write_weights
 from shapekit.segmentation import Segmenter, SegmenterSizes, segment_ct, segmenter_card
 from tests.segmentation.oracle import OracleEye, known_scan
@@ -61,8 +62,10 @@ def told(capsys):
 
 
 def test_without_weights_those_that_ship_serve(ct, tmp_path):
-    assert main(["segment", str(ct), "-o", str(tmp_path), "-q"]) in (0, 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["case_seg.csv", "case_seg.nii.gz"]
+    given = ["--weights", str(shipped_weights("segmentation"))]
+    assert [main(["segment", str(ct), "-o", str(tmp_path / name), "-q", *more]) for name, more in (("a", []), ("b", given))] == [0, 0]
+    assert (tmp_path / "a" / "case_seg.nii.gz").read_bytes() == (tmp_path / "b" / "case_seg.nii.gz").read_bytes()
+    assert len((tmp_path / "a" / "case_seg.csv").read_text().splitlines()) > 1
 
 
 def test_a_ct_without_a_spine_ends_with_1_and_an_empty_map(ct, blind, tmp_path, capsys):

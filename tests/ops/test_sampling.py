@@ -32,7 +32,7 @@ def scattered(shape=(500,), seed=0):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_points_have_the_interpolated_value_and_the_way(backend):
     points = scattered((7, 60))
-    assert sample_field(VALUES, GRID, points, backend=backend) == pytest.approx(truth(points), abs=3e-4 if backend == "reference" else 2e-5)
+    assert sample_field(VALUES, GRID, points, backend=backend) == pytest.approx(truth(points), abs=2e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -41,7 +41,7 @@ def test_moves_come_before_the_look_up(backend):
     moves = np.stack([np.eye(3, 4) + 0.05 * generator.standard_normal((3, 4)) for _ in range(5)])
     found = sample_field(VALUES, GRID, points, moves=moves, backend=backend)
     for one, move in zip(found, moves, strict=True):
-        assert one == pytest.approx(truth(points @ move[:, :3].T + move[:, 3]), abs=5e-4)
+        assert one == pytest.approx(truth(points @ move[:, :3].T + move[:, 3]), abs=2e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -53,7 +53,7 @@ def test_another_grids_voxels_are_points(backend, adds_way):
     onto = Grid((23, 9, 31), affine)
     found = resample_field(VALUES, GRID, onto, adds_way=adds_way, backend=backend)
     assert found.shape == onto.shape
-    assert found == pytest.approx(truth(onto.points(), adds_way=adds_way), abs=5e-4)
+    assert found == pytest.approx(truth(onto.points(), adds_way=adds_way), abs=2e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -62,7 +62,7 @@ def test_thin_grids_and_no_points(backend, sides):
     grid = oblique_grid(sides)
     values = np.random.default_rng(5).standard_normal(sides).astype(np.float32)
     points = grid.to_world(np.random.default_rng(6).uniform(-2, 8, (40, 3)))
-    assert sample_field(values, grid, points, backend=backend) == pytest.approx(truth(points, grid, values), abs=5e-4)
+    assert sample_field(values, grid, points, backend=backend) == pytest.approx(truth(points, grid, values), abs=2e-5)
     assert sample_field(values, grid, np.zeros((0, 3)), backend=backend).shape == (0,)
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from shapekit.core.conventions import PATCH_SHAPE
@@ -7,6 +8,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
 from shapekit.predictors import place
+from shapekit.predictors.placement import _least
 from shapekit.sdf import refine_sdf, sdf_from_mask
 from tests.factories import OBLIQUE, oblique_grid
 
@@ -112,3 +114,23 @@ def test_a_shape_that_is_off_the_middle_of_its_patch_turns_about_its_own_place()
     found = place(Sdf(level_set(local, lambda lr, ap: HEIGHT).astype(np.float32), grid), WHOLE, guess)
     assert found.angle_to(TRUTH) < 1.0
     assert TRUTH.to_local(found.to_world(off)) == pytest.approx([0.0, MIDDLE_AP, 0.0], abs=0.15)
+
+
+def test_the_best_of_several_minima_is_the_librarys():
+    """Two valleys of a smooth misfit whose residuals do not vanish; SciPy's MINPACK from each start beside it."""
+    generator = np.random.default_rng(7)
+    spread = np.array([0.07, 0.07, 0.07, 2.0, 2.0, 4.0])
+    slopes, offsets = generator.standard_normal((40, 6)), generator.standard_normal(40)
+
+    def misfits(steps):
+        unit = steps / spread
+        valleys = 3.0 * np.sin(1.5 * unit[:, 5:]) + 0.6 * unit[:, 5:]
+        return np.concatenate([unit @ slopes.T - offsets + 0.05 * (unit @ slopes.T) ** 2, valleys * np.ones(12), unit], axis=1)
+
+    starts = np.array([[0, 0, 0, 0, 0, shift] for shift in (0.0, -9.0, 8.5)], dtype=np.float64)
+    ends = [least_squares(lambda step: misfits(step[None])[0], start, method="lm", x_scale=spread, ftol=1e-14, xtol=1e-14) for start in starts]
+    best = min(ends, key=lambda end: end.cost)
+    assert max(end.cost for end in ends) > 1.1 * best.cost  # another start ends elsewhere
+    found = _least(misfits, starts, spread)
+    assert (misfits(found[None])[0] ** 2).sum() / 2 == pytest.approx(best.cost, rel=1e-4)
+    assert found / spread == pytest.approx(best.x / spread, abs=0.01)
