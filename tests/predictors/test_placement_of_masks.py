@@ -127,10 +127,10 @@ def test_the_best_of_several_minima_is_the_librarys():
         valleys = 3.0 * np.sin(1.5 * unit[:, 5:]) + 0.6 * unit[:, 5:]
         return np.concatenate([unit @ slopes.T - offsets + 0.05 * (unit @ slopes.T) ** 2, valleys * np.ones(12), unit], axis=1)
 
-    starts = np.array([[0, 0, 0, 0, 0, shift] for shift in (0.0, -9.0, 8.5)], dtype=np.float64)
+    starts = np.array([[0, 0, 0, 0, 0, shift] for shift in (-9.0, 8.5, 0.0)], dtype=np.float64)
     ends = [least_squares(lambda step: misfits(step[None])[0], start, method="lm", x_scale=spread, ftol=1e-14, xtol=1e-14) for start in starts]
     best = min(ends, key=lambda end: end.cost)
-    assert max(end.cost for end in ends) > 1.1 * best.cost  # another start ends elsewhere
+    assert min(end.cost for end in ends[:2]) > 1.1 * best.cost  # the first starts end elsewhere
     found = _least(misfits, starts, spread)
     assert (misfits(found[None])[0] ** 2).sum() / 2 == pytest.approx(best.cost, rel=1e-4)
     assert found / spread == pytest.approx(best.x / spread, abs=0.01)
