@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -20,28 +19,10 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from shapekit.networks import PaperGenerator
+
 SIDE, MIDDLE = 64, 32
-WIDTHS = (64, 128, 256, 512)
 FULL_MM = 1.5
-
-
-def network(inputs: int) -> nn.Module:
-    """Four levels of two 3 x 3 x 3 convolutions, max-pooling down, transposed convolutions up, no skips; (1, inputs, 64, 64, 64) → (1, 1, ...)."""
-
-    def pair(before, after):
-        return [
-            nn.Conv3d(before, after, 3, padding=1, padding_mode="replicate"),
-            nn.LeakyReLU(0.2),
-            nn.Conv3d(after, after, 3, padding=1, padding_mode="replicate"),
-            nn.LeakyReLU(0.2),
-        ]
-
-    layers: list[nn.Module] = pair(inputs, WIDTHS[0])
-    for before, after in pairwise(WIDTHS):
-        layers += [nn.MaxPool3d(2), *pair(before, after)]
-    for before, after in pairwise(reversed(WIDTHS)):
-        layers += [nn.ConvTranspose3d(before, after, 2, stride=2), *pair(after, after)]
-    return nn.Sequential(*layers, nn.Conv3d(WIDTHS[0], 1, 1)).eval()
 
 
 def read(path: Path) -> np.ndarray:
@@ -115,7 +96,7 @@ def score(path: Path, networks: tuple[nn.Module, nn.Module] | None) -> dict[int,
 def timed(path: Path) -> tuple[float, float, int]:
     """Seconds with and without the networks, and how many labels were scored."""
     torch.manual_seed(0)
-    networks = network(4), network(5)
+    networks = PaperGenerator(4).eval(), PaperGenerator(5).eval()
     begin = time.perf_counter()
     score(path, None)
     middle = time.perf_counter()

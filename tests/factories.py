@@ -89,3 +89,28 @@ def whole_vertebra(grid, centre, axes, *, arch=True):
     lamina = (np.abs(lr) < 16.0) & (np.abs(ap + 32.0) < 3.0) & (np.abs(si) < 10.0)
     spinous = (np.abs(lr) < 3.0) & (ap <= -32.0) & (ap > -55.0) & (np.abs(si + 3.0) < 7.0)
     return body | pedicles | lamina | spinous, body
+
+
+def pass_through(network, seen):
+    """Set a ``PaperGenerator``'s weights so that it draws, smoothed, what any of the masks in the channels ``seen`` shows: a trained one might."""
+    import torch
+    from torch import nn
+
+    blurred = (2, 3, 10, 11, 12, 13)  # of the convolutions; max-pooling between them thickens what it passes on, the threshold thins it again
+    with torch.no_grad():
+        for layer in network:
+            if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
+                layer.weight.zero_()
+                layer.bias.zero_()
+            if isinstance(layer, nn.ConvTranspose3d):
+                layer.weight[0, 0] = 1
+        first, second, *others, last = (layer for layer in network if isinstance(layer, nn.Conv3d))
+        first.weight[:2, list(seen), 1, 1, 1], first.bias[1] = 1, -1  # the sum of the masks, and by how much it exceeds 1
+        second.weight[0, 0], second.weight[0, 1], second.bias[0] = 1 / 27 / 0.8, -1 / 27 / 0.8, -0.25  # one where any mask is: no more than that
+        for n, layer in enumerate(others):
+            if n + 2 in blurred:
+                layer.weight[0, 0] = 1 / 27
+            else:
+                layer.weight[0, 0, 1, 1, 1] = 1
+        last.weight[0, 0], last.bias[0] = 20, -20 * 0.75
+    return network

@@ -17,7 +17,10 @@ def train(
     predictor: Annotated[
         str, typer.Option(help="generative (coarse and refine networks), linear, or neighbours (its intervals only).")
     ] = "generative",
-    config: Annotated[Optional[Path], typer.Option(help="YAML file of options; see docs/training.md.", metavar="FILE")] = None,  # noqa: UP045
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="efficient, paper, or a YAML file of options; see docs/training.md.", metavar="FILE"),
+    ] = None,
     data: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(

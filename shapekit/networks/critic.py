@@ -47,7 +47,7 @@ def gradient_penalty(critic: nn.Module, context: Tensor, real: Tensor, made: Ten
     critic : torch.nn.Module
         Takes what ``Critic.forward`` does.
     context, real, made : Tensor
-        Soft occupancies: (B, 4, 40, 32, 32) and twice (B, 1, 40, 32, 32).
+        Soft occupancies: (B, 4, I, J, K) and twice (B, 1, I, J, K).
     level, present : Tensor
         As ``Critic.forward`` takes them.
     share : (B,) float

@@ -3,7 +3,7 @@
 from shapekit.io.shipped import shipped_weights
 from shapekit.predictors.base import DIRECT, Context, Predictor, contexts_along
 from shapekit.predictors.context import REPAIR_FROM, ROUNDS, repaired_contexts
-from shapekit.predictors.generative import Generative
+from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import Linear, LinearModel
 from shapekit.predictors.neighbours import NeighbourMean
 from shapekit.predictors.placement import place, placed
@@ -19,6 +19,7 @@ __all__ = [
     "Linear",
     "LinearModel",
     "NeighbourMean",
+    "PaperGenerative",
     "Predictor",
     "contexts_along",
     "make_predictor",

@@ -1,4 +1,4 @@
-"""The generative predictor: the linear model's guess, then coarse, then refine, over all targets of a spine in one batch."""
+"""The generative predictor: coarse, then refine, over all targets of a spine."""
 
 from __future__ import annotations
 
@@ -7,18 +7,61 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from shapekit.core.checks import InputError
+from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
-from shapekit.networks import Generator, NetworkConfig, blended, joined
+from shapekit.networks import Generator, NetworkConfig, PaperGenerator, blended, distance_of, joined, masks_of
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
 from shapekit.scoring import Spread
 
 
-class Generative:
-    """Coarse and refine networks (Botros et al. 2022) as a predictor, in single precision.
+class _TwoStages:
+    """Two networks of one kind with their trained weights, in single precision.
+
+    Parameters
+    ----------
+    coarse, refine : Module
+    tensors : mapping of str to Tensor
+        ``coarse.*`` and ``refine.*``.
+    stage : {"refine", "coarse"}
+        Whose shape to return.
+    spread, identity
+        See ``Predictor``.
+    device : str
+        As torch names it.
+    """
+
+    repairs = True
+
+    def __init__(
+        self,
+        coarse: nn.Module,
+        refine: nn.Module,
+        tensors: Mapping[str, Tensor],
+        *,
+        stage: str = "refine",
+        spread: Spread | None = None,
+        identity: str = "",
+        device: str = "cpu",
+    ) -> None:
+        self.name = "generative" if stage == "refine" else "coarse"
+        self.stage, self.spread, self.identity, self.device = stage, spread, identity, device
+        self.coarse, self.refine = coarse, refine
+        for name, network in (("coarse", coarse), ("refine", refine)):
+            network.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
+            network.to(device).eval()
+
+    def uses(self, context: Context) -> tuple[Level, ...]:
+        """See ``Predictor.uses``."""
+        return tuple(level for level in context.levels if level is not None)
+
+
+class Generative(_TwoStages):
+    """The efficient coarse and refine networks (after Botros et al. 2022) on the linear model's guess, all targets in one batch.
 
     Parameters
     ----------
@@ -35,8 +78,6 @@ class Generative:
         As torch names it.
     """
 
-    repairs = True
-
     def __init__(
         self,
         tensors: Mapping[str, Tensor],
@@ -48,13 +89,8 @@ class Generative:
         identity: str = "",
         device: str = "cpu",
     ) -> None:
-        self.name = "generative" if stage == "refine" else "coarse"
-        self.spread, self.identity, self.device, self.stage = spread, identity, device, stage
+        super().__init__(Generator(config), Generator(config), tensors, stage=stage, spread=spread, identity=identity, device=device)
         self.linear = Linear(model)
-        self.coarse, self.refine = Generator(config), Generator(config)
-        for name, network in (("coarse", self.coarse), ("refine", self.refine)):
-            network.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
-            network.to(device).eval()
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
         """See ``Predictor.predict``."""
@@ -88,6 +124,54 @@ class Generative:
         shapes = [np.zeros_like(guess.full) if shape is None else shape.values for shape in context.shapes]
         return torch.from_numpy(np.stack(shapes)[None]).to(self.device), torch.from_numpy(guess.full[None, None]).to(self.device)
 
-    def uses(self, context: Context) -> tuple[Level, ...]:
-        """See ``Predictor.uses``."""
-        return tuple(level for level in context.levels if level is not None)
+
+class PaperGenerative(_TwoStages):
+    """The paper's own networks, on masks, a target at a time; its bodies end where the middle 64 mm of their patch do.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        ``coarse.*`` and ``refine.*``.
+    width : int
+        See ``PaperGenerator``.
+    stage : {"refine", "coarse"}
+        Whose shape to return.
+    spread, identity
+        See ``Predictor``.
+    device : str
+        As torch names it.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        width: int,
+        *,
+        stage: str = "refine",
+        spread: Spread | None = None,
+        identity: str = "",
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(PaperGenerator(4, width), PaperGenerator(5, width), tensors, stage=stage, spread=spread, identity=identity, device=device)
+
+    def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
+        """See ``Predictor.predict``.
+
+        Raises
+        ------
+        InputError
+            If the networks expect no body at all.
+        """
+        return each(self._predict, contexts) if self.device == "cpu" else [self._predict(context) for context in contexts]
+
+    def _predict(self, context: Context) -> NDArray[np.float32]:
+        fields = np.stack([np.zeros(PATCH_SHAPE, np.float32) if shape is None else shape.values for shape in context.shapes])
+        with torch.inference_mode():
+            masks = masks_of(torch.from_numpy(fields[None]).to(self.device))
+            logits = self.coarse(masks)
+            if self.stage == "refine":
+                logits = self.refine(torch.cat([masks, torch.sigmoid(logits)], dim=1))
+        made = distance_of(logits[0, 0].cpu().numpy())
+        if made.min() >= 0:
+            raise InputError(f"the weights {self.identity} expect no body where {context.target} lies; train them longer, or use others.")
+        return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +13,7 @@ from shapekit.core.checks import InputError, UsageError, check_choice
 from shapekit.io.shipped import shipped_weights
 from shapekit.networks import NetworkConfig, read_weights
 from shapekit.predictors.base import Predictor
-from shapekit.predictors.generative import Generative
+from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import Linear, LinearModel
 from shapekit.predictors.neighbours import NeighbourMean
 from shapekit.scoring import Spread
@@ -49,12 +50,15 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         spread = Spread.from_tensors(held) if held else None
         if name == "neighbours":
             return NeighbourMean(spread=spread)
+        sizes: Mapping[str, Any] = card.get("config", {})  # type: ignore[assignment]
+        stage = "coarse" if name == "coarse" else "refine"
+        if name != "linear" and sizes.get("networks") == "paper":
+            return PaperGenerative(tensors, int(sizes["width"]), stage=stage, spread=spread, identity=identity, device=device)
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":
             return Linear(model, spread=spread, identity=identity)
-        sizes = card["config"]
-        config = NetworkConfig(int(sizes["width"]), int(sizes["critic_width"]))  # type: ignore[index]
-        return Generative(tensors, config, model, stage="coarse" if name == "coarse" else "refine", spread=spread, identity=identity, device=device)
+        config = NetworkConfig(int(sizes["width"]), int(sizes["critic_width"]))
+        return Generative(tensors, config, model, stage=stage, spread=spread, identity=identity, device=device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
 

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from shapekit.core.checks import check_choice
 from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
@@ -95,13 +94,15 @@ def fit_predictor(
         refuse_several(f"fitting the predictor {predictor}")
         if predictor == "neighbours":
             return path, finish({}, written)
-        fitted = fit_linear(cohort(), seed=options.seed)
-        return path, finish(_linear(fitted), written | {"ridge": fitted.ridge})
+        alone = fit_linear(cohort(), seed=options.seed)
+        return path, finish(_linear(alone), written | {"ridge": alone.ridge})
     fabric = launched(accelerator, devices, options.precision)
+    model: LinearModel | None = None
     with fabric.rank_zero_first():  # what the first process draws is there when the others look for it
         learn, watch = held_out(cohort())
-        guessing = fit_linear(learn, seed=options.seed, components=options.components).as_stored() if fabric.is_global_zero else None
-    model = cast("LinearModel", fabric.broadcast(guessing))
+        if fabric.is_global_zero and options.networks == "efficient":
+            model = fit_linear(learn, seed=options.seed, components=options.components).as_stored()
+    model = fabric.broadcast(model)
     with counting("training", options.coarse_steps + options.refine_steps) as done:
 
         def tell(stage: str, step: int, _: int, told: dict[str, float]) -> None:
@@ -110,14 +111,14 @@ def fit_predictor(
 
         networks = train_networks(options, model, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
     with fabric.rank_zero_first():
-        written |= {"ridge": model.ridge, "processes": fabric.world_size}
+        written |= {"processes": fabric.world_size, **({"ridge": model.ridge} if model is not None else {})}
         identity = finish(_linear(model) | networks, written) if fabric.is_global_zero else ""
     return path, fabric.broadcast(identity)
 
 
-def _linear(model: LinearModel) -> dict[str, object]:
-    """Name a linear model's arrays as the file holds them."""
-    return {f"linear.{name}": value for name, value in model.tensors().items()}
+def _linear(model: LinearModel | None) -> dict[str, object]:
+    """Name a linear model's arrays as the file holds them; none where there is no model."""
+    return {f"linear.{name}": value for name, value in model.tensors().items()} if model is not None else {}
 
 
 def _finish(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from shapekit.core.checks import InputError
 from shapekit.segmentation import SegmenterSizes
+
+NETWORKS = ("efficient", "paper")
 
 
 @dataclass(frozen=True)
@@ -16,14 +18,16 @@ class TrainingConfig:
 
     Parameters
     ----------
+    networks : {"efficient", "paper"}
+        Distance fields at 2 mm (``shapekit.networks.generators``), or masks at 1 mm as the paper has them (``shapekit.networks.paper``).
     seed : int
         Of the weights' start, the batches and the phantoms.
     patients : int
         Phantoms to draw.
     components : int
-        Of the linear model whose guess coarse starts from.
+        Of the linear model whose guess the efficient coarse network starts from.
     width, critic_width : int
-        See ``NetworkConfig``.
+        See ``NetworkConfig``, ``PaperGenerator`` and ``PaperCritic``.
     batch : int
         Targets a step, on every device.
     coarse_steps, refine_steps : int
@@ -40,6 +44,7 @@ class TrainingConfig:
         Steps.
     """
 
+    networks: str = "efficient"
     seed: int = 1000
     patients: int = 320
     components: int = 64
@@ -57,6 +62,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         counts = ("patients", "components", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
         _check_options(self, counts)
+        if self.networks not in NETWORKS:
+            raise InputError(f"networks is {self.networks!r}, but must be one of: {', '.join(NETWORKS)}; correct the configuration.")
         if self.width % 4:
             raise InputError(f"width is {self.width}, but must be a multiple of 4; correct the configuration.")
 
@@ -123,6 +130,15 @@ def _check_options(config: TrainingConfig | SegmenterConfig, counts: tuple[str, 
             raise InputError(f"{name} is {getattr(config, name)}, but must be at least 1; correct the configuration.")
 
 
+CONFIGURATIONS = {
+    "efficient": TrainingConfig(),
+    "paper": TrainingConfig(
+        networks="paper", width=64, critic_width=64, batch=10, coarse_steps=10000, refine_steps=5000, rate=1e-4, critic_weight=1.0
+    ),
+}
+"""By their networks; ``--config`` takes these names, and a file's options change that of the networks it names."""
+
+
 @overload
 def read_config(path: str | Path) -> TrainingConfig: ...
 @overload
@@ -133,6 +149,7 @@ def read_config(path: str | Path, kind: Any = TrainingConfig) -> Any:
     Parameters
     ----------
     path : path
+        For training of predictors also the name of a configuration: ``"efficient"`` or ``"paper"``.
     kind : type
         ``TrainingConfig`` or ``SegmenterConfig``.
 
@@ -148,6 +165,8 @@ def read_config(path: str | Path, kind: Any = TrainingConfig) -> Any:
     import yaml
 
     source = Path(path)
+    if kind is TrainingConfig and str(path) in CONFIGURATIONS:
+        return CONFIGURATIONS[str(path)]
     try:
         options = yaml.safe_load(source.read_text()) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -158,4 +177,6 @@ def read_config(path: str | Path, kind: Any = TrainingConfig) -> Any:
     wrong = sorted(str(name) for name in set(options) - known)
     if wrong:
         raise InputError(f"{source.name} names {', '.join(wrong)}, which are no options; these are: {', '.join(sorted(known))}.")
+    if kind is TrainingConfig and (start := CONFIGURATIONS.get(str(options.get("networks")))):
+        return replace(start, **options)
     return kind(**options)

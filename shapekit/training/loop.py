@@ -10,19 +10,19 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from shapekit.core.checks import InputError
-from shapekit.networks import Critic, Generator, NetworkConfig, blended, gradient_penalty, read_weights, write_weights
-from shapekit.networks.critic import occupancy
+from shapekit.networks import gradient_penalty, read_weights, write_weights
 from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch, assembled, draw_batch, full_seats, targets_of
 from shapekit.training.config import TrainingConfig
-from shapekit.training.losses import shape_loss, surface_error_mm
+from shapekit.training.learners import learner_of
 from shapekit.training.processes import launched
 from shapekit.training.samples import Samples
 
@@ -39,8 +39,8 @@ class Trainer:
     Parameters
     ----------
     config : TrainingConfig
-    model : LinearModel
-        Makes the guess that coarse starts from.
+    model : LinearModel or None
+        Makes the guess that the efficient networks start from; the paper's need none.
     cohort, validation : sequences of Samples
     folder : Path
         Holds ``checkpoint.safetensors`` and TensorBoard's logs.
@@ -51,7 +51,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
-        model: LinearModel,
+        model: LinearModel | None,
         cohort: Sequence[Samples],
         validation: Sequence[Samples],
         folder: Path,
@@ -59,15 +59,14 @@ class Trainer:
         accelerator: str = "cpu",
         devices: str = "1",
     ) -> None:
-        self.config, self.model, self.cohort, self.validation, self.folder = config, model, cohort, validation, folder
+        self.config, self.cohort, self.validation, self.folder = config, cohort, validation, folder
         self.targets = targets_of(cohort)
         if not self.targets:
             raise InputError("no healthy vertebra with a whole neighbour was found to learn from; give spines with grades of 0.")
         self.fabric = launched(accelerator, devices, config.precision)
         torch.manual_seed(config.seed)
-        sizes = NetworkConfig(config.width, config.critic_width)
-        critic = Critic(sizes)  # first, as when the shipped weights were trained: their start depends on it
-        self.networks: dict[str, nn.Module] = {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": critic}
+        self.learner = learner_of(config, model)
+        self.networks = self.learner.networks()
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
         self.optimisers: dict[str, Any] = {}
         for name, network in self.networks.items():
@@ -97,7 +96,8 @@ class Trainer:
 
     def _batch(self, stage: str, step: int) -> Batch:
         key = (STAGES.index(stage), step, self.fabric.global_rank)
-        return draw_batch(self.cohort, self.targets, self.config.batch, key=key, seed=self.config.seed).to(self.fabric.device)
+        drawn = draw_batch(self.cohort, self.targets, self.config.batch, key=key, seed=self.config.seed)
+        return self.learner.shown(drawn.to(self.fabric.device))
 
     def _set_rate(self, stage: str, step: int, steps: int) -> None:
         factor = min((step + 1) / WARM_UP, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
@@ -107,13 +107,13 @@ class Trainer:
                 group["lr"] = self.config.rate * top[name] * factor
 
     def _coarse_step(self, batch: Batch) -> dict[str, float]:
-        loss = shape_loss(self._made("coarse", batch), batch.target)
+        loss = self.learner.loss(self._made("coarse", batch), batch)
         self._descend("coarse", loss)
         return {"loss": float(loss.detach())}
 
     def _refine_step(self, batch: Batch, step: int) -> dict[str, float]:
         made = self._made("refine", batch)
-        loss = shape_loss(made, batch.target)
+        loss = self.learner.loss(made, batch)
         told = {"loss": float(loss.detach())}
         if self.config.critic_weight > 0:
             shares = torch.rand(self.fabric.world_size, len(made), generator=torch.Generator().manual_seed(self.config.seed + step))
@@ -126,24 +126,28 @@ class Trainer:
 
     def _critic_loss(self, batch: Batch, made: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """How much better made shapes are judged than real ones, and the penalty for the critic's slope between them."""
-        apart = self._verdict(batch, made) - self._verdict(batch, batch.target)
-        context, real, fake = occupancy(batch.fields), occupancy(batch.target), occupancy(made)
+        context, real, fake = self.learner.judged(batch, made)
+        apart = self._judged(context, fake, batch) - self._judged(context, real, batch)
         with torch.autocast(real.device.type, enabled=False):  # the penalty differentiates twice: full precision
             penalty = gradient_penalty(self.networks["critic"], context, real, fake, batch.level, batch.present, share.to(real))
         return apart, penalty
 
-    def _verdict(self, batch: Batch, shape: Tensor) -> Tensor:
-        """Mean of what the critic says of shapes."""
-        verdict: Tensor = self._run("critic", occupancy(batch.fields), occupancy(shape), batch.level, batch.present).float().mean()
+    def _verdict(self, batch: Batch, made: Tensor) -> Tensor:
+        """Mean of what the critic says of made shapes."""
+        context, _, fake = self.learner.judged(batch, made)
+        return self._judged(context, fake, batch)
+
+    def _judged(self, context: Tensor, shape: Tensor, batch: Batch) -> Tensor:
+        verdict: Tensor = self._run("critic", context, shape, batch.level, batch.present).float().mean()
         return verdict
 
     def _made(self, stage: str, batch: Batch) -> Tensor:
-        """Field of a stage, on the linear model's guess; only the stage itself learns."""
-        guess = batch.guesses(self.model)
+        """Shapes of a stage; only the stage itself learns."""
+        before = self.learner.first(batch)
         if stage == "refine":
             with torch.no_grad():
-                guess = blended(batch.fields, guess, *self._run("coarse", batch.fields, guess, batch.level, batch.present))
-        return blended(batch.fields, guess, *self._run(stage, batch.fields, guess, batch.level, batch.present))
+                before = self.learner.made(partial(self._run, "coarse"), batch, before)
+        return self.learner.made(partial(self._run, stage), batch, before)
 
     def _run(self, name: str, *given: Tensor) -> Any:
         """Let a network work in the precision asked for."""
@@ -186,7 +190,7 @@ class Trainer:
             for spine in self.validation:
                 seats = [full_seats(spine, t) for n, t in targets_of([spine])]
                 batch = assembled([spine] * len(seats), seats).to(self.fabric.device)
-                errors.append(surface_error_mm(self._made(stage, batch), batch.target))
+                errors.append(self.learner.error_mm(self._made(stage, self.learner.shown(batch)), batch))
         self.networks[stage].load_state_dict(live)
         return {"validation_mm": float(torch.cat(errors).mean())}
 
@@ -214,7 +218,7 @@ class Trainer:
         if not path.exists():
             return False
         tensors, card, _ = read_weights(path, "checkpoint")
-        if card["config"] != asdict(self.config):
+        if asdict(TrainingConfig()) | card["config"] != asdict(self.config):  # type: ignore[operator]  # options it does not name are younger
             raise InputError(f"{path.name} belongs to another configuration; train in another folder, or delete it.")
         if (wrote := card.get("processes", 1)) != self.fabric.world_size:
             raise InputError(f"{path.name} is of a training by {wrote} processes, but this is one by {self.fabric.world_size}; start as many again.")
@@ -242,7 +246,7 @@ def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def train_networks(
     config: TrainingConfig,
-    model: LinearModel,
+    model: LinearModel | None,
     cohort: Sequence[Samples],
     validation: Sequence[Samples],
     folder: str | Path,
@@ -256,8 +260,8 @@ def train_networks(
     Parameters
     ----------
     config : TrainingConfig
-    model : LinearModel
-        Makes the guess that coarse starts from.
+    model : LinearModel or None
+        Makes the guess that the efficient networks start from; the paper's need none.
     cohort, validation : sequences of Samples
     folder : path
     accelerator, devices : str

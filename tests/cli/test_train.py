@@ -1,8 +1,15 @@
+import shutil
+from dataclasses import replace
+
+import pandas
 import pytest
 
 from shapekit.cli import main
 from shapekit.networks import read_weights
 from shapekit.predictors import make_predictor
+from shapekit.training import read_config, read_samples
+from shapekit.training.loop import Trainer
+from tests.factories import pass_through
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +39,32 @@ def test_networks_are_trained_on_the_same_samples(folder):
     assert {path: path.stat().st_mtime_ns for path in (folder / "samples").iterdir()} == drawn
     assert make_predictor("generative", folder / "generative.safetensors").name == "generative"
     assert make_predictor("coarse", folder / "generative.safetensors").name == "coarse"
+
+
+def test_the_papers_networks_go_the_whole_way(folder, tmp_path, crushed_mask):
+    """From a checkpoint of networks that draw what they see, because learning that takes longer than a test may."""
+    run, options = tmp_path / "run", tmp_path / "paper.yaml"
+    shutil.copytree(folder / "samples", run / "samples")
+    options.write_text("networks: paper\nwidth: 4\ncritic_width: 2\nbatch: 2\ncoarse_steps: 1\nrefine_steps: 1\n")
+    trainer = Trainer(replace(read_config(options), patients=2), None, read_samples(sorted((run / "samples").iterdir())), [], run)
+    for name, seen in (("coarse", (1, 2)), ("refine", (4,))):
+        trainer.average[name] = {key: value.clone() for key, value in pass_through(trainer.networks[name], seen).state_dict().items()}
+    trainer.save_checkpoint()
+    assert train(run, "--config", str(options)) == 0
+    weights = run / "generative.safetensors"
+    _, card, identity = read_weights(weights, "generative")
+    assert (card["config"]["networks"], card["config"]["width"]) == ("paper", 4)
+    assert "not a medical device" in card["intended_use"]
+    assert main(["score", str(crushed_mask), "-o", str(tmp_path / "out"), "--weights", str(weights), "-q", "--no-report"]) == 0
+    rows = pandas.read_csv(tmp_path / "out" / "lumbar" / "scores.csv").set_index("level")
+    assert set(rows["status"]) == {"ok"}
+    assert set(rows["weights_id"]) == {identity}
+    assert (rows["expected_mm3"] / rows["actual_mm3"]).drop("L3").between(0.7, 1.6).all()
+    assert rows["score"].idxmax() == "L3"  # the crushed one
+    assert main(["evaluate", "-o", str(tmp_path / "judged"), "-n", "1", "--predictors", f"generative:{weights}", "-q"]) == 0
+    judged = pandas.read_csv(tmp_path / "judged" / "rows.csv")
+    assert set(judged["predictor"]) == {"generative generative"}
+    assert 0.5 < judged["surface_mm"].median() < 4
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from shapekit.core.checks import InputError
+from shapekit.networks import read_weights, write_weights
 from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks
 from shapekit.training.loop import Trainer
 
@@ -67,6 +68,15 @@ def test_another_configurations_checkpoint_is_refused(cohort, model, whole):
     folder, _, _ = whole
     with pytest.raises(InputError, match="belongs to another configuration"):
         train_networks(dataclasses.replace(TINY, rate=1e-4), model, cohort, [], folder)
+
+
+def test_a_checkpoint_from_before_an_option_existed_goes_on(cohort, model, tmp_path, whole):
+    folder, tensors, _ = whole
+    held, card, _ = read_weights(folder / "checkpoint.safetensors", "checkpoint")
+    older = {name: value for name, value in card["config"].items() if name != "networks"}
+    write_weights(tmp_path / "checkpoint.safetensors", held, {"kind": "checkpoint", "config": older, "done": card["done"]})
+    again = train_networks(TINY, model, cohort[2:], [], tmp_path)
+    assert all(torch.equal(again[name], value) for name, value in tensors.items())
 
 
 def test_spines_without_a_healthy_target_are_refused(cohort, model, tmp_path):

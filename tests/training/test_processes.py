@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def torchrun(*what, count=2):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    return subprocess.run([*start, *map(str, what)], capture_output=True, text=True, timeout=500, env=environment, cwd=ROOT, check=False)
+    return subprocess.run([*start, *map(str, what)], capture_output=True, text=True, timeout=900, env=environment, cwd=ROOT, check=False)
 
 
 @pytest.fixture(scope="module")
