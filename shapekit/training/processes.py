@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -74,5 +75,6 @@ def launched(accelerator: str, devices: str, precision: str) -> Fabric:
             f"--devices {devices} asks for {wanted} processes, but there are {started()}; "
             f"start as many on this machine with `torchrun --nproc-per-node {wanted} -m shapekit train --devices {devices} ...`."
         )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # a banner of the processes' backend
     fabric.launch()
     return fabric

@@ -109,6 +109,21 @@ def test_more_devices_than_processes_are_refused_and_start_none():
         launched("cpu", "2", "32-true")
 
 
+def test_the_command_trains_in_two_processes_and_speaks_with_one_voice(tmp_path):
+    run, options = tmp_path / "run", tmp_path / "tiny.yaml"
+    (run / "samples").mkdir(parents=True)
+    for n, one in enumerate(COHORT):
+        one.save(run / "samples" / f"phantom{n:05d}.npz")
+    options.write_text("width: 8\ncritic_width: 4\nbatch: 2\ncomponents: 5\ncoarse_steps: 1\nrefine_steps: 1\n")
+    what = ("-o", run, "--patients", len(COHORT), "--calibration", 0, "--config", options, "--devices", 2)
+    done = torchrun("-m", "shapekit", "train", *what)
+    assert done.returncode == 0, done.stderr
+    _, card, identity = read_weights(run / "generative.safetensors", "generative")
+    assert done.stdout == f"generative.safetensors: {identity}\n"
+    assert "distributed" not in done.stderr
+    assert card["processes"] == 2
+
+
 def test_more_processes_than_devices_are_refused(tmp_path):
     done = torchrun("-m", "shapekit", "train", "-o", tmp_path / "run", "--patients", "2")
     assert done.returncode != 0
