@@ -6,12 +6,12 @@ import torch
 
 from shapekit.core.checks import InputError, UsageError
 from shapekit.core.conventions import COARSE_SHAPE, COARSE_SPACING_MM
-from shapekit.networks import masks_of
+from shapekit.networks import Critic, Generator, NetworkConfig, masks_of
 from shapekit.phantom import body_patch, draw_patient
 from shapekit.sdf import double_patch
 from shapekit.training import TrainingConfig, read_config, train_networks
 from shapekit.training.batches import assembled, full_seats
-from shapekit.training.learners import PaperLearner, learner_of
+from shapekit.training.learners import EfficientLearner, PaperLearner, learner_of
 from shapekit.training.loop import Trainer
 
 TINY = TrainingConfig(networks="paper", width=4, critic_width=2, batch=2, coarse_steps=2, refine_steps=2, checkpoint_every=2, critic_weight=1.0)
@@ -93,6 +93,17 @@ def test_its_error_is_told_in_mm_of_the_surface(batch):
     thinner = torch.nn.functional.max_pool3d(-logits, 3, stride=1, padding=1).neg()  # a voxel less all around
     assert learner.error_mm(thinner, batch).tolist() == pytest.approx([1.5, 1.5], abs=0.4)  # a cube's support over all directions
     assert float(learner.error_mm(-logits.abs(), batch).min()) > 60  # no shape
+
+
+def test_the_efficient_networks_start_where_the_shipped_ones_did():
+    config = TrainingConfig(width=8, critic_width=4)
+    sizes = NetworkConfig(8, 4)
+    torch.manual_seed(3)
+    then = {"critic": Critic(sizes), "coarse": Generator(sizes), "refine": Generator(sizes)}  # in the order of that training
+    torch.manual_seed(3)
+    now = EfficientLearner(config, None).networks()
+    for name, network in then.items():
+        assert all(torch.equal(value, now[name].state_dict()[key]) for key, value in network.state_dict().items()), name
 
 
 def test_the_efficient_networks_need_a_guess():
