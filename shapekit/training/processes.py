@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -77,4 +78,12 @@ def launched(accelerator: str, devices: str, precision: str) -> Fabric:
         )
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # a banner of the processes' backend
     fabric.launch()
+    if torch.distributed.is_initialized():
+        atexit.register(_part)
     return fabric
+
+
+def _part() -> None:
+    """Leave the group before the interpreter ends: gloo's threads abort a process that takes them along."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
