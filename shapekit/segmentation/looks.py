@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from shapekit.segmentation.bones import bar, block, put_bone
+
 Array = NDArray[np.float32]
-Float = NDArray[np.float64]
 
 KNOTS_HU = np.array([-1024.0, -850.0, -100.0, 30.0, 80.0, 200.0, 900.0, 3000.0])
 KNOT_SD = np.array([0.0, 60.0, 50.0, 25.0, 25.0, 50.0, 200.0, 0.0])
-
-
-def beyond_the_ends(hu: Array, labels: NDArray[np.uint8], spacing_mm: float, generator: Generator) -> None:
-    """Draw bones like a sacrum below the last body and like a cervical body above the first, which are no targets; writes into ``hu``."""
-    slices = np.flatnonzero(labels.any(axis=(0, 1)))
-    for end, sizes, gap in ((slices[0], (24.0, 18.0, 16.0), -1.0), (slices[-1], (10.0, 8.0, 7.0), 1.0)):
-        if generator.random() < 0.3:
-            continue
-        half = np.array(sizes) * generator.uniform(0.8, 1.2, 3)
-        beside = np.argwhere(labels[:, :, end] > 0).mean(axis=0)
-        middle = np.array([*beside, end]) * spacing_mm
-        middle += (*generator.normal(0.0, 4.0, 2), gap * (half[2] + generator.uniform(3.0, 8.0)))
-        depth = _superellipsoid(hu.shape, spacing_mm, middle, half)
-        _put_bone(hu, depth, spacing_mm, labels > 0, generator)
 
 
 def new_intensities(hu: Array, body: Array, bone: Array, generator: Generator) -> Array:
@@ -76,7 +61,7 @@ def add_things(hu: Array, bone: Array, spacing_mm: float, generator: Generator) 
     solid = bone > 0
     for _ in range(int(generator.poisson(1.0))):
         half = generator.uniform(5.0, 25.0, 3)
-        depth = _superellipsoid(hu.shape, spacing_mm, generator.uniform(0.0, 1.0, 3) * size, half)
+        depth = block(hu.shape, spacing_mm, generator.uniform(0.0, 1.0, 3) * size, half)
         share = np.clip(0.5 - depth / spacing_mm, 0.0, 1.0) * ~solid
         hu += share * (np.float32(generator.uniform(-300.0, 250.0)) - hu)
     for _ in range(int(generator.poisson(1.2))):
@@ -84,15 +69,15 @@ def add_things(hu: Array, bone: Array, spacing_mm: float, generator: Generator) 
         bend = generator.normal(0.0, 0.006, 3)
         along = np.linspace(0.0, generator.uniform(30.0, 120.0), 7)[:, None]
         line = start + along * direction / np.linalg.norm(direction) + bend * along**2
-        _put_bone(hu, _tube(hu.shape, spacing_mm, line, generator.uniform(2.5, 6.0)), spacing_mm, solid, generator)
+        put_bone(hu, bar(hu.shape, spacing_mm, line, generator.uniform(2.5, 6.0)), spacing_mm, solid, generator)
     if generator.random() < 0.06:
         for _ in range(int(generator.integers(1, 4))):
             middle, direction = generator.uniform(0.25, 0.75, 3) * size, generator.standard_normal(3)
             half = generator.uniform(15.0, 40.0) * direction / np.linalg.norm(direction)
-            depth = _tube(hu.shape, spacing_mm, np.stack([middle - half, middle + half]), generator.uniform(2.0, 3.5))
+            depth = bar(hu.shape, spacing_mm, np.stack([middle - half, middle + half]), generator.uniform(2.0, 3.5))
             hu += np.clip(0.5 - depth / spacing_mm, 0.0, 1.0) * (np.float32(generator.uniform(2000.0, 3000.0)) - hu)
     if generator.random() < 0.04:
-        depth = _superellipsoid(hu.shape, spacing_mm, generator.uniform(0.3, 0.7, 3) * size, generator.uniform(4.0, 10.0, 3))
+        depth = block(hu.shape, spacing_mm, generator.uniform(0.3, 0.7, 3) * size, generator.uniform(4.0, 10.0, 3))
         hu += np.clip(0.5 - depth / spacing_mm, 0.0, 1.0) * (np.float32(generator.uniform(900.0, 1800.0)) - hu)
 
 
@@ -107,34 +92,3 @@ def worse_scanner(hu: Array, generator: Generator) -> Array:
         noise = ndimage.gaussian_filter(noise, generator.uniform(0.3, 0.8))
         noise /= max(float(noise.std()), 1e-6)
     return np.asarray(hu + noise * np.float32(np.exp(generator.uniform(np.log(3.0), np.log(90.0)))), dtype=np.float32)
-
-
-def _put_bone(hu: Array, depth: Array, spacing_mm: float, keep: NDArray[np.bool_], generator: Generator) -> None:
-    """Draw a cortex around spongy bone where nothing is kept."""
-    spongy, cortex = np.float32(generator.uniform(80.0, 350.0)), np.float32(generator.uniform(300.0, 900.0))
-    whole = np.clip(0.5 - depth / spacing_mm, 0.0, 1.0) * ~keep
-    inner = np.clip(0.5 - (depth + 1.2) / spacing_mm, 0.0, 1.0) * ~keep
-    hu += (inner * spongy + (whole - inner) * cortex - whole * hu).astype(np.float32)
-
-
-def _places(shape: tuple[int, ...], spacing_mm: float, middle: Float) -> list[Array]:
-    return [((np.arange(side) * spacing_mm - at).astype(np.float32)) for side, at in zip(shape, middle, strict=True)]
-
-
-def _superellipsoid(shape: tuple[int, ...], spacing_mm: float, middle: Float, half: Float) -> Array:
-    """Roughly the distance outside a rounded block, mm."""
-    i, j, k = (np.abs(axis / one) ** 3 for axis, one in zip(_places(shape, spacing_mm, middle), half, strict=True))
-    return np.asarray((np.cbrt(i[:, None, None] + j[None, :, None] + k[None, None, :]) - 1.0) * np.float32(half.min()), dtype=np.float32)
-
-
-def _tube(shape: tuple[int, ...], spacing_mm: float, line: Float, radius: float) -> Array:
-    """Distance outside a bent bar, mm."""
-    best = np.full(shape, np.inf, np.float32)
-    for a, b in pairwise(line):
-        i, j, k = _places(shape, spacing_mm, a)
-        d = (b - a).astype(np.float32)
-        along = (i * d[0])[:, None, None] + (j * d[1])[None, :, None] + (k * d[2])[None, None, :]
-        along = np.clip(along / np.float32(max(float(d @ d), 1e-6)), 0.0, 1.0)
-        square = (i[:, None, None] - along * d[0]) ** 2 + (j[None, :, None] - along * d[1]) ** 2 + (k[None, None, :] - along * d[2]) ** 2
-        np.minimum(best, square, out=best)
-    return np.asarray(np.sqrt(best) - np.float32(radius))

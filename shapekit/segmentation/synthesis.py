@@ -1,13 +1,16 @@
 """Training patches without patients: phantoms' CTs whose looks are drawn at random, so that a network learns shapes and not a simulator.
 
-A ``Volume`` is one phantom on the working grid, drawn once. A patch is cut out of it turned, scaled and mirrored; bones, soft tissue
-and air then get other intensities, and bars, blobs, screws, cement, gradients, blur, thick slices and noise are added [all ranges
-assumed]. The memory holds what a traversal from the head downward would have found by then.
+A ``Volume`` is one phantom and the bones beside its spine on the working grid, drawn once. A patch is cut out of it turned, scaled and
+mirrored; bones, soft tissue and air then get other intensities, and bars, blobs, screws, cement, gradients, blur, thick slices and noise
+are added [all ranges assumed]. Fields of view end anywhere; the bodies at their ends, the hardest and the rarest, are drawn more often
+than others. The memory holds what a traversal from the head downward would have found by then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -15,9 +18,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapekit.core.grid import Grid
+from shapekit.ops.sampling import resample_field
 from shapekit.phantom import acquire, draw_look, draw_patient, patient_generator, random_rotation, scan_grid, simulate_ct
 from shapekit.segmentation.labelling import VALUES, vote_of
-from shapekit.segmentation.looks import add_things, beyond_the_ends, new_intensities, worse_scanner
+from shapekit.segmentation.looks import add_things, new_intensities, worse_scanner
+from shapekit.segmentation.surroundings import ABOVE_MM, BELOW_MM, surround
 from shapekit.segmentation.working import AIR_HU, scaled
 
 Array = NDArray[np.float32]
@@ -31,8 +36,11 @@ EMPTY_SHARE = 1 / 3
 COMPLETE_FROM = 0.98
 VISIBLE_MM3 = 500.0
 """A body of which less is visible in a patch is not looked for there."""
-CUT_SHARE, SIDE_CUT_SHARE = 0.4, 0.1
-"""How often the field of view ends within the spine, and how often beside it."""
+CUT_SHARE, SIDE_CUT_SHARE, CUT_TILT_DEG = 0.5, 0.1, 12.0
+"""How often the field of view ends within the spine and beside it, and how oblique it may be."""
+LEAST_VIEW_MM = 40.0
+END_SHARE = 0.4
+"""How often the first or the last body in view is looked for, rather than any."""
 EXACT_MEMORY = 0.4
 TURN_DEG, ZOOM = 8.0, 0.12
 LEVELS = {value: level for level, value in VALUES.items()}
@@ -62,9 +70,20 @@ class Volume:
     spacing_mm: float
     partial: frozenset[int] = frozenset()
 
-    def order(self) -> list[int]:
+    @cached_property
+    def order(self) -> tuple[int, ...]:
         """Label values from the head downward."""
-        return sorted((int(value) for value in np.unique(self.labels) if value), key=lambda value: LEVELS[value].rank)
+        return tuple(sorted((int(value) for value in np.unique(self.labels) if value), key=lambda value: LEVELS[value].rank))
+
+    @cached_property
+    def places(self) -> dict[int, tuple[NDArray[np.int16], Array]]:
+        """By label value: the voxels that a body touches, (n, 3), and how much of each is body, (n,)."""
+        found = {}
+        for value, box in enumerate(ndimage.find_objects(self.labels), start=1):
+            if box is not None:
+                where = np.argwhere(self.labels[box] == value) + [part.start for part in box]
+                found[value] = where.astype(np.int16), self.body[tuple(where.T)].astype(np.float32) / 255
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +126,14 @@ def draw_volume(index: int, *, seed: int, spacing_mm: float = 2.0) -> Volume:
     Examples
     --------
     >>> volume = draw_volume(0, seed=1, spacing_mm=4.0)
-    >>> volume.hu.shape == volume.body.shape, len(volume.order()) >= 15
+    >>> volume.hu.shape == volume.body.shape, len(volume.order) >= 15
     (True, True)
     """
     patient = draw_patient(patient_generator(seed, index))
     generator = np.random.default_rng(SeedSequence(seed, spawn_key=(index, STREAM)))
     grid = scan_grid(patient, spacing_mm, margin_mm=MARGIN_MM, rotation=random_rotation(TILT_DEG, generator=generator))
+    below, above = (round((reach - MARGIN_MM) / spacing_mm) for reach in (BELOW_MM, ABOVE_MM))
+    grid = grid.crop((0, 0, -below), (*grid.shape[:2], grid.shape[2] + below + above))
     affine = grid.affine.copy()
     affine[:3, :3] /= 2
     affine[:3, 3] = grid.to_world((-0.25, -0.25, -0.25))
@@ -123,8 +144,8 @@ def draw_volume(index: int, *, seed: int, spacing_mm: float = 2.0) -> Volume:
     bone = (scan.labels.array > 0).reshape(i, 2, j, 2, k, 2)
     look = replace(draw_look(patient, generator=generator), noise_hu=0.0)
     hu = simulate_ct(patient, grid, look, generator=generator).array.astype(np.float32)
+    surround(hu, patient, grid, np.asarray(bone.any(axis=(1, 3, 5))), generator)
     labels = of_body.max(axis=(1, 3, 5)).astype(np.uint8)
-    beyond_the_ends(hu, labels, spacing_mm, generator)
     share = ((of_body > 0).mean(axis=(1, 3, 5), dtype=np.float32) * 255).round().astype(np.uint8)
     whole = (bone.mean(axis=(1, 3, 5), dtype=np.float32) * 255).round().astype(np.uint8)
     return Volume(np.rint(hu).astype(np.int16), labels, share, whole, spacing_mm)
@@ -144,37 +165,45 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     -------
     Sample
     """
-    order = volume.order()
-    low, high = _field_of_view(volume, order, generator)
-    empty = generator.random() < EMPTY_SHARE
-    seen = len(order) if empty else int(generator.integers(len(order)))
-    maps = _view(generator)
-    if empty and generator.random() < 0.5:
-        middle = generator.uniform(low, high)  # anywhere
+    view = _field_of_view(volume, generator)
+    shown = [n for n, label in enumerate(volume.order) if _inside_mm3(volume, label, view) >= VISIBLE_MM3]
+    empty = not shown or generator.random() < EMPTY_SHARE
+    if empty:
+        seen = len(volume.order)
     else:
-        middle = _aim(volume, order[min(seen, len(order) - 1)], patch, low, high, generator)
-    offset = middle - maps @ np.full(3, (patch - 1) / 2)
-    size = (patch, patch, patch)
+        ends = generator.random() < END_SHARE
+        seen = int(generator.choice([shown[0], shown[-1]] if ends else shown))
+    maps = _view(generator)
+    if empty and (not shown or generator.random() < 0.4):
+        places = generator.uniform(0.0, volume.hu.shape, (20, 3))
+        middle = next((place for place in places if _inside(place, view)), places[0])  # anywhere in view
+    else:
+        middle = _aim(volume, volume.order[min(seen, shown[-1])], patch, view, generator, below=empty)
+    onto = np.eye(4)
+    onto[:3, :3], onto[:3, 3] = maps, middle - maps @ np.full(3, (patch - 1) / 2)
+    lattice = Grid((patch, patch, patch), onto)
+    index = lattice.points()
+    inside = _inside(index, view)
+    box, start = _around(index, volume.hu.shape)
+    source = Grid(volume.hu[box].shape, _shifted(start))
 
-    def cut(array: NDArray[np.generic], degree: int, beyond: float) -> Array:
-        return np.asarray(ndimage.affine_transform(array, maps, offset, size, np.float32, degree, mode="constant", cval=beyond))
+    def cut(array: NDArray[np.generic]) -> Array:
+        return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
 
-    axes = [np.arange(patch)[:, None] * maps[:, axis] for axis in range(3)]
-    index = offset + axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :]
-    inside = ((index >= low - 0.5) & (index <= high + 0.5)).all(axis=-1)
-    labels = np.where(inside, cut(volume.labels, 0, 0.0), 0.0).astype(np.uint8)
-    body, bone = (np.where(inside, cut(part, 1, 0.0) / 255, 0).astype(np.float32) for part in (volume.body, volume.bone))
-    target, label = _next_body(volume, labels, body, order[seen:], maps)
+    nearest = np.clip(np.rint(index - start).astype(np.int32), 0, np.array(source.shape) - 1)
+    labels = np.where(inside, volume.labels[box][tuple(np.moveaxis(nearest, -1, 0))], 0)
+    body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
+    target, label = _next_body(volume, labels, body, volume.order[seen:], maps)
     complete, value = 0.0, 0.0
     if label:
-        complete = float(label not in volume.partial and _visible(volume, label, low, high, maps, offset, patch) >= COMPLETE_FROM)
+        complete = float(label not in volume.partial and _visible(volume, label, view, lattice) >= COMPLETE_FROM)
         value = vote_of(LEVELS[label])
-    memory = np.zeros(size, np.float32)
-    for label in order[:seen]:
+    memory = np.zeros(lattice.shape, np.float32)
+    for label in volume.order[:seen]:
         own = labels == label
         if own.any():
             memory[_remembered(np.where(own, body, np.float32(0.0)), generator) & (target < 0.5)] = 1.0
-    hu = new_intensities(cut(volume.hu, 1, AIR_HU), body, bone, generator)
+    hu = new_intensities(cut(volume.hu), body, bone, generator)
     add_things(hu, bone, volume.spacing_mm, generator)
     hu = worse_scanner(hu, generator)
     hu[~inside] = AIR_HU
@@ -188,35 +217,67 @@ def _view(generator: Generator) -> Float:
     return np.asarray(random_rotation(TURN_DEG, generator=generator) * generator.uniform(1 - ZOOM, 1 + ZOOM))
 
 
-def _field_of_view(volume: Volume, order: list[int], generator: Generator) -> tuple[Float, Float]:
-    """First and last voxel that the scanner sees."""
-    low, high = np.zeros(3), np.array(volume.hu.shape) - 1.0
+def _field_of_view(volume: Volume, generator: Generator) -> Float:
+    """Half spaces that the scanner sees, (m, 4): a b c d with a x + b y + c z + d >= 0 of voxels x y z."""
+    last = np.array(volume.hu.shape) - 1.0
+    planes = [*np.hstack([np.eye(3), np.full((3, 1), 0.5)]), *np.hstack([-np.eye(3), last[:, None] + 0.5])]
     if generator.random() < CUT_SHARE:
-        spans = [np.flatnonzero((volume.labels == label).any(axis=(0, 1))) for label in generator.choice(order, 2)]
-        ends = sorted(float(generator.uniform(span[0], span[-1] + 1)) for span in spans)
-        which = generator.integers(3)  # below, above or both
-        low[2] = np.floor(ends[0]) if which != 1 else low[2]
-        high[2] = np.ceil(ends[1]) if which != 0 else high[2]
-        if high[2] - low[2] < 40.0 / volume.spacing_mm:
-            high[2] = volume.hu.shape[2] - 1.0
+        normal = random_rotation(CUT_TILT_DEG, generator=generator)[:, 2]
+        ends = []
+        for label in generator.choice(volume.order, 2):
+            places = volume.places[int(label)][0]
+            middle = places.mean(axis=0)
+            along = (places - middle) @ normal
+            ends.append(float(middle @ normal + generator.uniform(along.min(), along.max())))
+        low, high = sorted(ends)
+        which = int(generator.integers(3))  # below, above or both
+        if which == 2 and high - low < LEAST_VIEW_MM / volume.spacing_mm:
+            which = 0
+        if which != 1:
+            planes.append(np.array([*normal, -low]))
+        if which != 0:
+            planes.append(np.array([*-normal, high]))
     if generator.random() < SIDE_CUT_SHARE:
         axis = int(generator.integers(2))
-        middle = (volume.hu.shape[axis] - 1) / 2
-        low[axis] = np.floor(generator.uniform(0.0, middle))
-    return low, high
+        planes.append(np.array([*np.eye(3)[axis], -generator.uniform(0.0, last[axis] / 2)]))
+    return np.stack(planes)
 
 
-def _aim(volume: Volume, label: int, patch: int, low: Float, high: Float, generator: Generator) -> Float:
-    """Middle of a patch about a body: as near as when a traversal stands still, or as far off as when it slides."""
-    where = np.argwhere(volume.labels == label)
-    where = where[((where >= low) & (where <= high)).all(axis=1)]
-    centre = where.mean(axis=0) if len(where) else np.clip(np.argwhere(volume.labels == label).mean(axis=0), low, high)
-    if generator.random() < 0.6:
+def _inside(points: NDArray[np.number], view: Float) -> NDArray[np.bool_]:
+    """Which points (..., 3) a field of view holds."""
+    return np.asarray((points @ view[:, :3].T >= -view[:, 3]).all(axis=-1))
+
+
+def _inside_mm3(volume: Volume, label: int, view: Float) -> float:
+    """How much of a body a field of view holds."""
+    where, share = volume.places[label]
+    return float(share[_inside(where, view)].sum()) * volume.spacing_mm**3
+
+
+def _around(index: Float, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
+    """Part of a volume that points lie in, at least a voxel of it, and where it begins."""
+    corners = index[:: index.shape[0] - 1, :: index.shape[1] - 1, :: index.shape[2] - 1].reshape(-1, 3)
+    low = np.clip(np.floor(corners.min(axis=0)).astype(np.int64), 0, np.array(shape) - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(np.int64) + 1, low + 1, shape)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), low
+
+
+def _shifted(start: NDArray[np.int64]) -> Float:
+    affine = np.eye(4)
+    affine[:3, 3] = start
+    return affine
+
+
+def _aim(volume: Volume, label: int, patch: int, view: Float, generator: Generator, *, below: bool) -> Float:
+    """Middle of a patch about a body: as near as when a traversal stands still, or as far off as when it slides, or goes on below."""
+    where, _ = volume.places[label]
+    centre = where[_inside(where, view)].mean(axis=0)
+    if generator.random() < 0.6 and not below:
         return np.asarray(centre + generator.normal(0.0, 1.5, 3))
-    return np.asarray(centre + generator.uniform(-0.55, 0.55, 3) * patch)
+    return np.asarray(centre + generator.uniform(-0.55, 0.55, 3) * patch - (0.0, 0.0, 0.3 * patch if below else 0.0))
 
 
-def _next_body(volume: Volume, labels: NDArray[np.uint8], body: Array, left: list[int], maps: Float) -> tuple[Array, int]:
+def _next_body(volume: Volume, labels: NDArray[np.uint8], body: Array, left: Sequence[int], maps: Float) -> tuple[Array, int]:
     """Find the first body from above of which enough is visible; its shares and its label, 0 for none."""
     scale = abs(float(np.linalg.det(maps)))
     for label in left:
@@ -226,13 +287,12 @@ def _next_body(volume: Volume, labels: NDArray[np.uint8], body: Array, left: lis
     return np.zeros_like(body), 0
 
 
-def _visible(volume: Volume, label: int, low: Float, high: Float, maps: Float, offset: Float, patch: int) -> float:
+def _visible(volume: Volume, label: int, view: Float, lattice: Grid) -> float:
     """Share of a body that lies both in the field of view and in a patch, told from the volume: a patch's interpolated shares lose its rim."""
-    where = np.argwhere(volume.labels == label)
-    weight = volume.body[tuple(where.T)].astype(np.float64)
-    index = (where - offset) @ np.linalg.inv(maps).T
-    inside = ((where >= low - 0.5) & (where <= high + 0.5)).all(axis=1) & ((index >= -0.5) & (index <= patch - 0.5)).all(axis=1)
-    return float(weight[inside].sum() / weight.sum())
+    where, share = volume.places[label]
+    index = lattice.to_index(where)
+    inside = _inside(where, view) & ((index >= -0.5) & (index <= np.array(lattice.shape) - 0.5)).all(axis=1)
+    return float(share[inside].sum() / share.sum())
 
 
 def _remembered(share: Array, generator: Generator) -> NDArray[np.bool_]:

@@ -21,8 +21,8 @@ from shapekit.training.segmenter import HELD_OUT
 PHANTOM, SCAN = "segmentation phantom", "segmentation scan"
 """What the cards of volumes on disk call them."""
 ARRAYS = ("hu", "labels", "body", "bone")
-EDITION = "1"
-"""Of what a scan becomes; part of the names of kept scans, so that old ones are not taken for new ones."""
+EDITION, PHANTOM_EDITION = "1", "2"
+"""Of what scans and phantoms become; part of the names of kept ones, so that old ones are not taken for new ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[i
     """
     volumes = []
     for index in range(config.patients):
-        path = folder / f"volume-{config.seed}-{config.spacing_mm:g}mm-{index:04d}.safetensors"
+        path = folder / f"volume{PHANTOM_EDITION}-{config.seed}-{config.spacing_mm:g}mm-{index:04d}.safetensors"
         if path.exists():
             volumes.append(_read(path, PHANTOM, config.spacing_mm))
         else:

@@ -44,7 +44,7 @@ def mm3(volume, label):
 
 def test_a_scan_becomes_what_a_phantom_is(lumbar, volume):
     patient, *_ = lumbar
-    assert volume.order() == [VALUES[Level(name)] for name in LEVELS]
+    assert volume.order == tuple(VALUES[Level(name)] for name in LEVELS)
     assert volume.partial == frozenset()
     assert [array.dtype for array in (volume.hu, volume.labels, volume.body, volume.bone)] == [np.int16, np.uint8, np.uint8, np.uint8]
     for vertebra in patient:
@@ -90,7 +90,7 @@ def test_the_longest_row_without_a_gap_is_kept_and_the_scan_ends_at_it(lumbar):
     values = {vertebra.label for vertebra in patient} - {19}
     gone = replace(spine, array=np.where(spine.array == 19, 0, spine.array).astype(np.uint8), levels={value: VALUES_LEVEL[value] for value in values})
     volume = volume_of_scan(ct, gone, spacing_mm=SPACING_MM)
-    assert volume.order() == [20, 21]
+    assert volume.order == (20, 21)
     top = np.flatnonzero((volume.labels == 20).any(axis=(0, 1)))[-1]
     assert volume.labels.shape[2] - 1 - top <= 2  # T12, which nobody labelled, is not shown
 
@@ -98,18 +98,18 @@ def test_the_longest_row_without_a_gap_is_kept_and_the_scan_ends_at_it(lumbar):
 def test_a_thirteenth_thoracic_and_a_sixth_lumbar_keep_their_names():
     _, ct, spine, _ = scanned(["T12", "T13", "L1"])
     volume = volume_of_scan(ct, spine, spacing_mm=SPACING_MM)
-    assert volume.order() == [19, 28, 20]
+    assert volume.order == (19, 28, 20)
     votes = {draw_sample(volume, 32, generator=np.random.default_rng(n)).value for n in range(40)}
     assert EXTRA_VALUE in votes
     _, ct, spine, _ = scanned(["L5", "L6"])
-    assert volume_of_scan(ct, spine, spacing_mm=SPACING_MM).order() == [24, 25]
+    assert volume_of_scan(ct, spine, spacing_mm=SPACING_MM).order == (24, 25)
 
 
 def test_a_neck_is_no_target_but_bone(lumbar):
     _, ct, spine, _ = lumbar
     as_neck = replace(spine, levels={18: Level.C7, 19: Level.T1, 20: Level.T2, 21: Level.T3})
     volume = volume_of_scan(ct, as_neck, spacing_mm=SPACING_MM)
-    assert volume.order() == [8, 9, 10]
+    assert volume.order == (8, 9, 10)
     top = int(np.flatnonzero((volume.labels == 8).any(axis=(0, 1)))[-1])
     assert (volume.bone[:, :, top + 3 :] == 255).any()  # above T1 the scan goes on
 

@@ -28,7 +28,7 @@ def test_bodies_lie_in_bones_and_bones_are_bright(volume):
     assert (volume.body <= volume.bone).all()
     assert ((volume.labels > 0) == (volume.body > 0)).all()
     assert volume.hu[volume.body == 255].mean() > volume.hu[volume.bone == 0].mean() + 100
-    for label in volume.order():
+    for label in volume.order:
         mm3 = volume.body[volume.labels == label].sum(dtype=np.int64) / 255 * 27.0
         assert 6_000 < mm3 < 80_000
 

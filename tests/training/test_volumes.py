@@ -68,7 +68,7 @@ def read(verse, tmp_path_factory):
 
 def test_scans_that_can_be_learnt_from_are_divided_by_patient(read):
     assert (len(read.learnt), len(read.watched)) in ((4, 1), (3, 2))
-    assert all(volume.order() == [19, 20, 21] for volume in (*read.learnt, *read.watched))
+    assert all(volume.order == (19, 20, 21) for volume in (*read.learnt, *read.watched))
     assert "5 CTs of 4 patients, 1 of whom only watched; mine" in read.cohort
 
 
@@ -171,7 +171,7 @@ def test_totalsegmentators_folders_and_plain_pairs_are_read_too(scans, tmp_path)
     write_ct(tmp_path / "plain" / "a_ct.nii.gz", ct)
     write_label_map(tmp_path / "plain" / "a_seg.nii.gz", labels.array, labels.grid)
     volumes = [read_scans(tmp_path / name, tmp_path / f"kept-{name}", TINY).learnt[0] for name in ("ts", "plain")]
-    assert volumes[0].order() == [19, 20, 21]
+    assert volumes[0].order == (19, 20, 21)
     assert np.array_equal(volumes[0].body, volumes[1].body)
 
 

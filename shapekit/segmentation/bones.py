@@ -1,0 +1,89 @@
+"""Simple bones on a grid of cubic voxels: rounded blocks and bent bars, with a cortex around spongy bone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+Float = NDArray[np.float64]
+
+SPONGY_HU, CORTEX_HU, CORTEX_MM = (80.0, 350.0), (300.0, 900.0), 1.2
+TEXTURE_HU, TEXTURE_MM = (5.0, 45.0), 1.4
+
+
+def put_bone(hu: Array, depth: Array, spacing_mm: float, keep: NDArray[np.bool_], generator: Generator) -> None:
+    """Draw a cortex around spongy bone where nothing is kept; writes into ``hu``.
+
+    Parameters
+    ----------
+    hu : (i, j, k) float32
+    depth : (i, j, k) float32
+        Distance outside the bone's surface, mm; negative within.
+    spacing_mm : float
+    keep : (i, j, k) bool
+        Voxels that stay as they are.
+    generator : numpy.random.Generator
+        Of its intensities.
+    """
+    spongy, cortex = np.float32(generator.uniform(*SPONGY_HU)), np.float32(generator.uniform(*CORTEX_HU))
+    texture = ndimage.gaussian_filter(generator.standard_normal(hu.shape, dtype=np.float32), TEXTURE_MM / spacing_mm)
+    spongy = spongy + texture * np.float32(generator.uniform(*TEXTURE_HU) / max(float(texture.std()), 1e-6))
+    whole = np.clip(0.5 - depth / spacing_mm, 0.0, 1.0) * ~keep
+    inner = np.clip(0.5 - (depth + CORTEX_MM) / spacing_mm, 0.0, 1.0) * ~keep
+    hu += (inner * spongy + (whole - inner) * cortex - whole * hu).astype(np.float32)
+
+
+def block(shape: tuple[int, ...], spacing_mm: float, middle: Float, half: Float, turn: Float | None = None, *, power: float = 3.0) -> Array:
+    """Roughly the distance outside a rounded block, mm.
+
+    Parameters
+    ----------
+    shape : (3,) int
+    spacing_mm : float
+    middle, half : (3,) float, mm
+        From the first voxel's centre; half the block's sides.
+    turn : (3, 3) float, optional
+        Columns are the directions of its sides; by default those of the grid.
+    power : float
+        2: an ellipsoid; more: edges less round.
+    """
+    i, j, k = _places(shape, spacing_mm, middle)
+    if turn is None:
+        near = [np.abs(axis / one) ** np.float32(power) for axis, one in zip((i, j, k), half, strict=True)]
+        summed = near[0][:, None, None] + near[1][None, :, None] + near[2][None, None, :]
+    else:
+        t = turn.astype(np.float32)
+        own = [(i * t[0, n])[:, None, None] + (j * t[1, n])[None, :, None] + (k * t[2, n])[None, None, :] for n in range(3)]
+        summed = sum((np.abs(axis / np.float32(one)) ** np.float32(power) for axis, one in zip(own, half, strict=True)), np.float32(0.0))
+    return np.asarray((summed ** np.float32(1.0 / power) - 1.0) * np.float32(half.min()), dtype=np.float32)
+
+
+def bar(shape: tuple[int, ...], spacing_mm: float, line: Float, radius: float) -> Array:
+    """Distance outside a bent bar, mm.
+
+    Parameters
+    ----------
+    shape : (3,) int
+    spacing_mm : float
+    line : (n, 3) float, mm
+        From the first voxel's centre.
+    radius : float, mm
+    """
+    best = np.full(shape, np.inf, np.float32)
+    for a, b in pairwise(line):
+        i, j, k = _places(shape, spacing_mm, a)
+        d = (b - a).astype(np.float32)
+        along = (i * d[0])[:, None, None] + (j * d[1])[None, :, None] + (k * d[2])[None, None, :]
+        along = np.clip(along / np.float32(max(float(d @ d), 1e-6)), 0.0, 1.0)
+        square = (i[:, None, None] - along * d[0]) ** 2 + (j[None, :, None] - along * d[1]) ** 2 + (k[None, None, :] - along * d[2]) ** 2
+        np.minimum(best, square, out=best)
+    return np.asarray(np.sqrt(best) - np.float32(radius))
+
+
+def _places(shape: tuple[int, ...], spacing_mm: float, middle: Float) -> list[Array]:
+    return [((np.arange(side) * spacing_mm - at).astype(np.float32)) for side, at in zip(shape, middle, strict=True)]
