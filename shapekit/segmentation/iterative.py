@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from shapekit.segmentation.working import check_hounsfield, scaled, to_working
 SMOOTH_VOXELS = 0.5
 """SD of the Gaussian that smooths a body's probabilities before they are brought to the CT's resolution."""
 
+EDGE_MM, EDGE_MM2 = 2.5, 100.0
+"""A body that lies within this distance of the scan's end on this area or more goes on beyond it, whatever the network says of it."""
+
 
 @dataclass(frozen=True)
 class FoundVertebra:
@@ -35,7 +39,9 @@ class FoundVertebra:
     label : int
         Its value in the label map: VerSe's, and 100 more where it is not wholly visible.
     complete : bool
+        The network takes it for wholly visible, and it does not lie at the scan's end.
     complete_probability : float
+        Of the network alone.
     confidence : float
         Mean probability of its voxels, 0-1.
     vote : float
@@ -163,9 +169,23 @@ def _centre(piece: Piece, working: Grid) -> NDArray[np.float64]:
     return working.to_world(np.array(ndimage.center_of_mass(piece.mask)) + piece.start)
 
 
+def _edge_mm2(mask: NDArray[np.bool_], box: tuple[slice, slice, slice], grid: Grid) -> float:
+    """Largest area that a body has in common with a face of the scan."""
+    largest = 0.0
+    for axis, part in enumerate(box):
+        layers = math.ceil(EDGE_MM / grid.spacing_mm[axis])
+        area = grid.voxel_mm3 / grid.spacing_mm[axis]
+        first, last = layers - part.start, part.stop - (grid.shape[axis] - layers)
+        for count, where in ((first, slice(None, max(first, 0))), (last, slice(-max(last, 1), None))):
+            if count > 0:
+                near = mask[tuple(where if one == axis else slice(None) for one in range(3))]
+                largest = max(largest, float(np.count_nonzero(near.any(axis=axis))) * area)
+    return largest
+
+
 def _assembled(drawn: list[tuple[Piece, tuple[slice, slice, slice], NDArray[np.bool_]]], grid: Grid, name: str, identity: str) -> Segmentation:
     """Name bodies and write them into one label map; where two meet, the upper one keeps the voxels."""
-    complete = [piece.complete > THRESHOLD for piece, _, _ in drawn]
+    complete = [bool(piece.complete > THRESHOLD) and _edge_mm2(mask, box, grid) < EDGE_MM2 for piece, box, mask in drawn]
     levels = best_sequence([piece.value for piece, _, _ in drawn], complete) if drawn else []
     array = np.zeros(grid.shape, np.uint8)
     rows = []

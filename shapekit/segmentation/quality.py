@@ -1,4 +1,7 @@
-"""How good a segmentation is: each true body against the found one that covers most of it."""
+"""How good a segmentation is: each true body against the found one that covers most of it.
+
+Slivers at the scan's end, smaller than what the traversal takes for a body, are not asked for: they are neither missed nor invented.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from shapekit.core.grid import Grid
 from shapekit.core.values import LabelMap
 from shapekit.mesh import surface_distance
 from shapekit.sdf import sdf_from_mask
+from shapekit.segmentation.traversal import LEAST_MM3
 
 COVERS = 0.1
 """A body is found where another covers at least this share of the two together (Dice)."""
@@ -95,6 +99,7 @@ def judge(found: LabelMap, truth: LabelMap, *, cut: Collection[int] | None = Non
         if value > len(boxes) or (box := boxes[value - 1]) is None:
             continue
         own = real[box] == value
+        asked = np.count_nonzero(own) * truth.grid.voxel_mm3 >= LEAST_MM3
         over = np.bincount(found.array[box][own].ravel(), minlength=1)
         best, score = 0, 0.0
         for other in found.levels:
@@ -102,9 +107,11 @@ def judge(found: LabelMap, truth: LabelMap, *, cut: Collection[int] | None = Non
             one = 2 * shared / (size[other] + int(own.sum()))
             best, score = (other, one) if one > score else (best, score)
         if score < COVERS:
-            missed.append(str(level))
+            missed += [str(level)] if asked else []
             continue
         used.add(best)
+        if not asked:
+            continue
         dice[str(level)] = score
         surface[str(level)] = _apart(real == value, found.array == best, truth.grid)
         taken_for[str(level)] = str(found.levels[best])

@@ -1,6 +1,7 @@
 """Everything around the network, proven with an eye that knows the truth."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,14 @@ def test_a_field_of_view_that_cuts_bodies_marks_them(overlap):
     assert min(quality.dice[name] for name in ("L1", "L2")) > 0.95
     bodies, _, _ = extract_bodies(found.labels)
     assert [(str(body.level), body.partial) for body in bodies] == [("T12", True), ("L1", False), ("L2", False), ("L3", True)]
+
+
+def test_a_body_at_the_scans_end_is_cut_whatever_the_network_says_of_it():
+    known = known_scan(["T12", "L1", "L2", "L3"], (1.0, 1.3, 1.6), first="T12", last="L3", overlap=0.4)
+    eye = OracleEye(known)
+    found = segment_ct(known.image, eye=lambda *patch: replace(eye(*patch), complete=0.99))
+    assert [row.complete for row in found.vertebrae] == [False, True, True, False]
+    assert all(row.complete_probability == 0.99 for row in found.vertebrae)
 
 
 def test_a_whole_spine_is_traversed_and_wrong_votes_are_outvoted():

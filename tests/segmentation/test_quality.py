@@ -31,3 +31,14 @@ def test_missed_invented_misnamed_and_mistold_are_told_apart():
     assert quality.named == {"L1": False}
     assert quality.told == {"L1": False}
     assert quality.cut == ("L1",)
+
+
+def test_a_sliver_at_the_scans_end_is_neither_missed_nor_invented():
+    truth = blocks({20: 40, 21: 20})
+    truth.array[:, :, :1] = np.where(truth.array[:, :, 22:23] > 0, 22, 0)  # 480 mm³ of an L3
+    truth = LabelMap(truth.array, GRID, {**truth.levels, 22: Level.L3}, partial=frozenset({22}))
+    quality = judge(blocks({20: 40, 21: 20}), truth)
+    assert (quality.missed, quality.invented, set(quality.told)) == ((), (), {"L1", "L2"})
+    found = LabelMap(np.where(truth.array == 22, 122, truth.array), GRID, {20: Level.L1, 21: Level.L2, 122: Level.L3}, partial=frozenset({122}))
+    quality = judge(found, truth)
+    assert (quality.missed, quality.invented, set(quality.dice)) == ((), (), {"L1", "L2"})
