@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import COLUMNS, LabelMap, MeshSet
 from shapekit.export import PALETTES, check_formats, deficit_volume, expected_labels, show, solids_of, write_meshes
+from shapekit.io.load import load
 from shapekit.io.nifti import write_distances, write_label_map
 from shapekit.io.paths import folder_name
 from shapekit.pipeline import Scored, measure
@@ -277,7 +278,7 @@ class SpineScore(Sequence[VertebraScore]):
 
 
 def score(
-    spine: LabelMap | MeshSet,
+    spine: LabelMap | MeshSet | str | Path | Any,
     *,
     bodies: str = "auto",
     predictor: str | Predictor = "generative",
@@ -291,7 +292,7 @@ def score(
     Parameters
     ----------
     spine : LabelMap or MeshSet
-        What ``shapekit.load`` returns.
+        What ``shapekit.load`` returns, or anything that it takes: a path, an image of nibabel.
     bodies : {"auto", "given", "split"}
         Whether the labels are vertebral bodies already, or whole vertebrae whose arch must be cut off; ``"auto"`` looks for the spinal canal.
     predictor : {"generative", "linear", "neighbours", "coarse"}, or Predictor
@@ -315,7 +316,7 @@ def score(
     UsageError
         For an option's unknown value, or a GPU that is not there.
     InputError
-        If the map holds no vertebra, or its grid cannot be used.
+        If the map holds no vertebra, its grid cannot be used, or a file cannot be read.
     MissingPackageError
         For meshes, without open3d.
 
@@ -332,6 +333,8 @@ def score(
     >>> sk.score(spine, predictor="neighbours")["L3"].score < 1
     True
     """
+    if not isinstance(spine, (LabelMap, MeshSet)):
+        spine = load(spine)
     where = torch_device(device)
     expecting = make_predictor(predictor, weights, device=where) if isinstance(predictor, str) else predictor
     try:

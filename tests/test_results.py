@@ -9,6 +9,7 @@ from scipy.ndimage import map_coordinates
 import shapekit as sk
 from shapekit.core.levels import Level
 from shapekit.core.values import LabelMap, MeshSet
+from shapekit.io.nifti import write_label_map
 from shapekit.results import COLUMNS, torch_device
 from tests.factories import BODIES, LEANING, body_spine
 
@@ -84,6 +85,14 @@ def test_what_was_not_scored_has_no_expected_shape(crushed_spine):
     with pytest.raises(sk.InputError, match="L3 has no expected shape"):
         alone.mesh("expected")
     assert trimesh.Trimesh(alone.mesh().vertices, alone.mesh().faces).is_watertight
+
+
+def test_a_path_is_scored_as_what_is_loaded_from_it(crushed_spine, tmp_path):
+    path = tmp_path / "bodies.nii.gz"
+    write_label_map(path, crushed_spine.array, crushed_spine.grid)
+    assert [v.score for v in sk.score(str(path))] == [v.score for v in sk.score(sk.load(path))]
+    with pytest.raises(sk.InputError, match=r"gone\.nii"):
+        sk.score(tmp_path / "gone.nii")
 
 
 def test_stages_are_told_as_they_begin(crushed_spine):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import check_array
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +61,17 @@ def summarise_labels(array: NDArray[np.unsignedinteger], grid: Grid) -> dict[int
     walked = array.transpose(order)
     corner = _filled_corner(walked)
     filled = walked[tuple(slice(*ends) for ends in corner)]
-    where = tuple(index + begin for index, (begin, _) in zip(np.nonzero(filled), corner, strict=True))
     labels = filled[filled > 0]
-    values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    by_label = np.argsort(labels, kind="stable")  # a radix sort for the small types of most masks
+    labels = labels[by_label]
+    first = np.flatnonzero(np.diff(labels, prepend=0))
+    values, counts = labels[first], np.diff(first, append=len(labels))
     size = len(values)
     sums, start, stop = np.zeros((size, 3)), np.zeros((size, 3), np.int64), np.zeros((size, 3), np.int64)
-    by_label = np.argsort(inverse, kind="stable")
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    for axis, index in zip(order, where, strict=True):
+    for axis, index, (begin, _) in zip(order, voxels_of(filled > 0).T, corner, strict=True):
         if not size:
             break
-        ordered = index[by_label]
+        ordered = index[by_label] + begin
         sums[:, axis] = np.add.reduceat(ordered, first)
         start[:, axis] = np.minimum.reduceat(ordered, first)
         stop[:, axis] = np.maximum.reduceat(ordered, first) + 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.values import Image, Sdf
 from shapekit.pipeline import Scored
 
@@ -72,7 +72,7 @@ def _expected_voxels(scored: Sequence[Scored], grid: Grid) -> Iterator[tuple[Sco
 
 def _box_of(sdf: Sdf, grid: Grid) -> Box | None:
     """Voxels of a grid that a shape may cover; None where the two do not meet."""
-    inside = grid.to_index(sdf.grid.to_world(np.argwhere(sdf.values < float(sdf.grid.spacing_mm.max()))))
+    inside = grid.to_index(sdf.grid.to_world(voxels_of(sdf.values < float(sdf.grid.spacing_mm.max()))))
     low = np.clip(np.floor(inside.min(axis=0)), 0, grid.shape).astype(int)
     high = np.clip(np.ceil(inside.max(axis=0)) + 1, 0, grid.shape).astype(int)
     if (low >= high).any():

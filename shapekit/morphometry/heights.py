@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
+from shapekit.core.grid import voxels_of
 from shapekit.core.values import Sdf
 
 Float = NDArray[np.float64]
@@ -129,7 +130,7 @@ def measure_heights(patch: Sdf) -> Heights:
     """
     values = patch.values.astype(np.float64)
     lr, ap, si = (_axis_mm(patch, axis) for axis in range(3))
-    inside = np.argwhere(values < 0)
+    inside = voxels_of(values < 0)
     if not len(inside):
         raise InputError("the body is empty on its patch; its heights cannot be measured.")
     middle = (lr[inside[:, 0].min()] + lr[inside[:, 0].max()]) / 2

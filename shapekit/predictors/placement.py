@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from shapekit.core.conventions import AP, SI
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.values import Sdf
 from shapekit.ops import sample_field
 
@@ -139,7 +139,7 @@ def _least(misfits: Callable[[Float], Float], starts: Float, spread: Float) -> F
 def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:
     """Points on the zero level and their outward normals in the frame's axes, evenly thinned; (n, 3) mm each."""
     values = expected.values
-    near = np.argwhere(np.abs(values[1:-1, 1:-1, 1:-1]) < NEAR_VOXELS * float(expected.grid.spacing_mm[0])) + 1
+    near = voxels_of(np.abs(values[1:-1, 1:-1, 1:-1]) < NEAR_VOXELS * float(expected.grid.spacing_mm[0])) + 1
     near = near[near.sum(axis=1) % THINNED == 0]  # by place, so that a rounding error elsewhere does not choose other points
     i, j, k = near.T
     spacing = expected.grid.spacing_mm
@@ -158,7 +158,7 @@ def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:
 
 def _plate_shifts(points: Float, actual: Sdf, frame: Frame) -> list[float]:
     """SI shifts that align the middles, the upper and the lower plates; mm."""
-    inside = frame.to_local(actual.grid.to_world(np.argwhere(actual.values < 0)))
+    inside = frame.to_local(actual.grid.to_world(voxels_of(actual.values < 0)))
     low, high = np.percentile(inside[:, SI], (2, 98))
     expected_low, expected_high = np.percentile(points[:, SI], (2, 98))
     return sorted({0.0, round(float(high - expected_high), 3), round(float(low - expected_low), 3)})

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
 from shapekit.core.conventions import AP, LR
+from shapekit.core.grid import voxels_of
 from shapekit.core.values import Sdf
 
 BUNDLE_MM = 2.0
@@ -32,7 +33,7 @@ def chord_lengths(actual: Sdf) -> tuple[float, float]:
     InputError
         If no line through the middle meets the body.
     """
-    inside = np.argwhere(actual.values < 0)
+    inside = voxels_of(actual.values < 0)
     if not len(inside):
         raise InputError("the actual body is empty on its patch.")
     spacing = actual.grid.spacing_mm

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapekit.core.checks import InputError
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
 from shapekit.io.shipped import shipped_weights
@@ -149,7 +149,7 @@ def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slic
     smooth = ndimage.gaussian_filter(solid.astype(np.float32), SMOOTH_VOXELS, mode="nearest")
     sides = smooth.shape
     patch = working.crop(piece.start, (sides[0], sides[1], sides[2]))
-    where = np.argwhere(piece.mask)
+    where = voxels_of(piece.mask)
     low, high = where.min(axis=0) - 1.5, where.max(axis=0) + 1.5
     index = grid.to_index(patch.to_world(np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T))
     start = np.clip(np.floor(index.min(axis=0)).astype(int), 0, grid.shape)
@@ -195,7 +195,7 @@ def _assembled(drawn: list[tuple[Piece, tuple[slice, slice, slice], NDArray[np.b
             raise InputError(f"{name}: two bodies were found in one place; the weights do not fit this scan.")
         value = VALUES[level] + (0 if whole else INCOMPLETE)
         array[box][own] = value
-        centre = grid.crop([part.start for part in box], grid.shape).to_world(np.argwhere(own).mean(axis=0))
+        centre = grid.crop([part.start for part in box], grid.shape).to_world(voxels_of(own).mean(axis=0))
         volume = float(np.count_nonzero(own)) * grid.voxel_mm3
         spot = (float(centre[0]), float(centre[1]), float(centre[2]))
         rows.append(FoundVertebra(level, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))

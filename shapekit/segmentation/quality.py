@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapekit.core.checks import InputError
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.values import LabelMap
 from shapekit.mesh import surface_distance
 from shapekit.sdf import sdf_from_mask
@@ -121,7 +121,7 @@ def judge(found: LabelMap, truth: LabelMap, *, cut: Collection[int] | None = Non
 
 
 def _apart(one: NDArray[np.bool_], other: NDArray[np.bool_], grid: Grid) -> float:
-    where = np.argwhere(one | other)
+    where = voxels_of(one | other)
     low, high = np.maximum(where.min(axis=0) - 3, 0), np.minimum(where.max(axis=0) + 4, grid.shape)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     crop = grid.crop(low, (int(high[0] - low[0]), int(high[1] - low[1]), int(high[2] - low[2])))

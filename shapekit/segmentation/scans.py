@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.levels import Level, typical_gap
 from shapekit.core.values import Body, Image, LabelMap
 from shapekit.ops import resample_field
@@ -60,7 +60,7 @@ def volume_of_scan(image: Image, spine: LabelMap, *, spacing_mm: float = 2.0) ->
     row = longest_row(bodies, missing)
     if not row:
         raise InputError(f"{spine.name} holds no thoracic or lumbar body that can be learnt from ({_reason(bodies, missing)}).")
-    inside = [body.sdf.grid.to_world(np.argwhere(body.sdf.values < 0)) for body in row]
+    inside = [body.sdf.grid.to_world(voxels_of(body.sdf.values < 0)) for body in row]
     grid = _kept_grid(working_grid(image.grid, spacing_mm), inside, row)
     hu = np.asarray(to_working(image, spacing_mm, onto=grid).array, dtype=np.float32)
     labels, share = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.float32)

@@ -17,7 +17,7 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.ops.sampling import resample_field
 from shapekit.phantom import acquire, draw_look, draw_patient, patient_generator, random_rotation, scan_grid, simulate_ct
 from shapekit.segmentation.labelling import VALUES, vote_of
@@ -81,7 +81,7 @@ class Volume:
         found = {}
         for value, box in enumerate(ndimage.find_objects(self.labels), start=1):
             if box is not None:
-                where = np.argwhere(self.labels[box] == value) + [part.start for part in box]
+                where = voxels_of(self.labels[box] == value) + [part.start for part in box]
                 found[value] = where.astype(np.int16), self.body[tuple(where.T)].astype(np.float32) / 255
         return found
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.conventions import AP
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.labels import LabelSummary, summarise_labels
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
@@ -209,7 +209,7 @@ def _body(vertebra: _Vertebra, canal: Canal | None, *, marked: bool, as_labelled
 
 def _largest_component(mask: Mask) -> tuple[Mask, int]:
     """Keep the largest 26-connected piece; also say how many voxels were left out."""
-    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    pieces, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
     if count < 2:
         return mask, 0
     sizes = np.bincount(pieces.ravel())[1:]
@@ -222,7 +222,7 @@ def _density_peak(mask: Mask, grid: Grid) -> NDArray[np.float64]:
     Mean shift (Comaniciu & Meer 2002) from the vertebra's own middle, with a Gaussian that narrows from twice a body's scale,
     so that the start in the canal is left towards the body; independent of the order and direction of the array's axes.
     """
-    points = grid.to_world(np.argwhere(mask))
+    points = grid.to_world(voxels_of(mask))
     middle = points.mean(axis=0)
     points -= middle
     squared = np.einsum("ij,ij->i", points, points)
@@ -234,7 +234,7 @@ def _density_peak(mask: Mask, grid: Grid) -> NDArray[np.float64]:
 
 
 def _centroid(mask: Mask, grid: Grid) -> NDArray[np.float64]:
-    return grid.to_world(np.argwhere(mask).mean(axis=0))
+    return grid.to_world(voxels_of(mask).mean(axis=0))
 
 
 def _contact_mm2(mask: Mask, vertebra: _Vertebra) -> float:

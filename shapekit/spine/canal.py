@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from shapekit.ops import resample_field
 
 LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(-50.0, 21.0), np.arange(-26.0, 27.0)
@@ -65,9 +65,9 @@ class Canal:
 
     def in_front(self, mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
         """Return the part of a mask that lies in front of the posterior wall."""
-        index = np.argwhere(mask)
+        index = voxels_of(mask)
         lr, ap, si = self.frame.to_local(grid.to_world(index)).T
-        wall = _terms(np.clip(lr, *self.lr_mm), np.clip(si, *self.si_mm)) @ self.wall
+        wall = _wall_at(self.wall, np.clip(lr, *self.lr_mm), np.clip(si, *self.si_mm))
         free = (lr > self.lr_mm[0]) & (lr < self.lr_mm[1])
         limit = np.where(free, wall - GRACE_MM, np.maximum(wall, np.interp(lr, LR_MM, self.outline_mm)))
         body = np.zeros_like(mask)
@@ -103,7 +103,7 @@ def find_canal(
     Canal or None
         None where no canal is seen: a body without its arch, or a vertebra cut through.
     """
-    points = grid.to_world(np.argwhere(mask))
+    points = grid.to_world(voxels_of(mask))
     ahead = np.asarray(centre_mm) - points.mean(axis=0) if anterior is None else anterior
     found: Canal | None = None
     middle = np.asarray(centre_mm, dtype=np.float64)
@@ -124,10 +124,10 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     lattice = Grid.from_frame(middle, (len(LR_MM), len(AP_MM), len(SI_MM)), 1.0)
     bone = resample_field(mask.astype(np.float32), grid, lattice, adds_way=False) > 0.5
     back = bone[:, int(np.argmin(np.abs(AP_MM))) :: -1, :]  # from the body's middle backward
-    run = _run(back, axis=1)
+    run = _first(~back, axis=1)
     behind = back & (np.arange(back.shape[1])[None, :, None] >= run[:, None, :])
-    closed = behind.any(axis=1)
-    gap = np.where(closed, behind.argmax(axis=1), back.shape[1]) - run
+    next_bone = _first(behind, axis=1)
+    gap, closed = next_bone - run, next_bone < back.shape[1]
     exit_mm = np.asarray(0.5 - run, dtype=np.float64)
     seen = (run > 0) & closed & (gap >= MIN_GAP_MM) & (exit_mm > -WALL_MM)
     midline = seen & (np.abs(LR_MM)[:, None] <= MIDLINE_MM)
@@ -144,7 +144,7 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     centre = frame.to_world([(left + right) / 2, depth - float(np.median(gap[midline])) / 2, 0.0])
     si_mm = (float(si.min()), float(si.max()))
     local = frame.to_local(points)
-    front = local[:, 1] >= _terms(np.clip(local[:, 0], left, right), np.clip(local[:, 2], *si_mm)) @ wall
+    front = local[:, 1] >= _wall_at(wall, np.clip(local[:, 0], left, right), np.clip(local[:, 2], *si_mm))
     if not front.any():
         return None
     body = local[front].mean(axis=0)
@@ -154,17 +154,17 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     return Canal(centre, frame.to_world(body), frame, wall, (left, right), si_mm, outline, sides)
 
 
-def _run(along: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
-    """How many are true from the beginning of an axis on."""
-    ends = ~along
-    return np.asarray(np.where(ends.any(axis=axis), ends.argmax(axis=axis), along.shape[axis]), dtype=np.intp)
+def _first(along: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """Where along an axis is true first; the axis's length where nowhere."""
+    found = along.argmax(axis=axis, keepdims=True)
+    return np.asarray(np.where(np.take_along_axis(along, found, axis), found, along.shape[axis]).squeeze(axis), dtype=np.intp)
 
 
 def _sides(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float]:
     """LR of the body's left and right side where neither pedicles nor transverse processes reach; LR of its middle lies half way."""
     rows = bone[:, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM, :]
     middle = int(np.argmin(np.abs(LR_MM)))
-    left, right = (_run(half, axis=0) for half in (rows[middle::-1], rows[middle:]))
+    left, right = (_first(~half, axis=0) for half in (rows[middle::-1], rows[middle:]))
     wide = left + right >= 0.7 * np.percentile(left + right, 95)
     centre, half = float(np.median((right - left)[wide])) / 2, float(np.percentile((left + right)[wide], 95)) / 2
     return centre - half, centre + half
@@ -176,7 +176,7 @@ def _outline(
     """How far back the body reaches at each LR_MM beside the canal: the median over the rows where no pedicle hides it."""
     lr, si = np.meshgrid(LR_MM, SI_MM, indexing="ij")
     # exits come in whole millimetres: half of one decides between the wall and a pedicle
-    in_sight = inside & (exit_mm >= _terms(np.clip(lr, *lr_mm), np.clip(si, *si_mm)) @ wall - 0.5)
+    in_sight = inside & (exit_mm >= _wall_at(wall, np.clip(lr, *lr_mm), np.clip(si, *si_mm)) - 0.5)
     count = in_sight.sum(axis=1)
     sorted_mm = np.sort(np.where(in_sight, exit_mm, np.inf), axis=1)
     lower, upper = (np.take_along_axis(sorted_mm, (at // 2)[:, None], axis=1)[:, 0] for at in (np.maximum(count - 1, 0), count))
@@ -193,6 +193,12 @@ def _between_pedicles(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, 
     if rows.sum() < 3:
         return None
     return -float(np.median(left.argmax(axis=0)[rows])), float(np.median(right.argmax(axis=0)[rows]))
+
+
+def _wall_at(wall: NDArray[np.float64], lr: NDArray[np.float64], si: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AP of a wall: ``_terms(lr, si) @ wall`` without the terms' memory."""
+    constant, x, z, xx, zz, xz = wall.tolist()
+    return np.asarray(constant + lr * (x + xx * lr + xz * si) + si * (z + zz * si))
 
 
 def _terms(lr: NDArray[np.float64], si: NDArray[np.float64]) -> NDArray[np.float64]:
