@@ -38,10 +38,14 @@ VISIBLE_MM3 = 500.0
 """A body of which less is visible in a patch is not looked for there."""
 CUT_SHARE, SIDE_CUT_SHARE, CUT_TILT_DEG = 0.5, 0.1, 12.0
 """How often the field of view ends within the spine and beside it, and how oblique it may be."""
+BEYOND = 0.4
+"""Fields of view end within a body or up to this share of its height beyond it, in a disc or just outside the spine."""
 LEAST_VIEW_MM = 40.0
 END_SHARE = 0.4
 """How often the first or the last body in view is looked for, rather than any."""
 EXACT_MEMORY = 0.4
+MISSED_SHARE = 0.1
+"""How often memory lacks one of the last bodies, which then is the one to find."""
 TURN_DEG, ZOOM = 8.0, 0.12
 LEVELS = {value: level for level, value in VALUES.items()}
 
@@ -173,6 +177,10 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     else:
         ends = generator.random() < END_SHARE
         seen = int(generator.choice([shown[0], shown[-1]] if ends else shown))
+    known = [volume.order[n] for n in shown if n < seen]
+    left = list(volume.order[seen:])
+    if known and not empty and generator.random() < MISSED_SHARE:
+        left.insert(0, known.pop(-int(generator.integers(1, min(len(known), 2) + 1))))
     maps = _view(generator)
     if empty and (not shown or generator.random() < 0.4):
         places = generator.uniform(0.0, volume.hu.shape, (20, 3))
@@ -193,13 +201,13 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     nearest = np.clip(np.rint(index - start).astype(np.int32), 0, np.array(source.shape) - 1)
     labels = np.where(inside, volume.labels[box][tuple(np.moveaxis(nearest, -1, 0))], 0)
     body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
-    target, label = _next_body(volume, labels, body, volume.order[seen:], maps)
+    target, label = _next_body(volume, labels, body, left, maps)
     complete, value = 0.0, 0.0
     if label:
         complete = float(label not in volume.partial and _visible(volume, label, view, lattice) >= COMPLETE_FROM)
         value = vote_of(LEVELS[label])
     memory = np.zeros(lattice.shape, np.float32)
-    for label in volume.order[:seen]:
+    for label in known:
         own = labels == label
         if own.any():
             memory[_remembered(np.where(own, body, np.float32(0.0)), generator) & (target < 0.5)] = 1.0
@@ -228,7 +236,8 @@ def _field_of_view(volume: Volume, generator: Generator) -> Float:
             places = volume.places[int(label)][0]
             middle = places.mean(axis=0)
             along = (places - middle) @ normal
-            ends.append(float(middle @ normal + generator.uniform(along.min(), along.max())))
+            reach = BEYOND * np.ptp(along)
+            ends.append(float(middle @ normal + generator.uniform(along.min() - reach, along.max() + reach)))
         low, high = sorted(ends)
         which = int(generator.integers(3))  # below, above or both
         if which == 2 and high - low < LEAST_VIEW_MM / volume.spacing_mm:
