@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from shapekit.core.values import Sdf
 from shapekit.predictors import contexts_along, make_predictor, place
@@ -17,6 +19,23 @@ def test_bench_predict(benchmark, name, found, device, finished):
     for made, shape in zip(finished(predictor.predict, contexts), found.shapes, strict=True):
         assert np.median(np.abs(made - shape.values)[np.abs(shape.values) < 2]) < 3.0
     benchmark.pedantic(finished, (predictor.predict, contexts), rounds=3, warmup_rounds=1)
+
+
+def test_bench_limit_of_predict(benchmark, found, device, finished):
+    """As many multiplications as the networks' in large products of matrices, this machine's best rate: no network of theirs takes less."""
+    predictor, contexts = make_predictor("generative", None, device=device), contexts_of(found)
+    with FlopCounterMode(display=False) as counter:
+        predictor.predict(contexts)
+    side = 1024
+    products = round(counter.get_total_flops() / (2 * side**3))
+    assert products >= 1
+    matrix = torch.rand(side, side, device=device)
+
+    def multiply():
+        for _ in range(products):
+            torch.mm(matrix, matrix)
+
+    benchmark.pedantic(finished, (multiply,), rounds=3, warmup_rounds=1)
 
 
 def test_bench_place(benchmark, found):
