@@ -186,7 +186,11 @@ def phantoms(options: argparse.Namespace) -> None:
     with interruptible():
         for index in range(options.start, options.start + options.phantoms):
             image, truth, cut = phantom_ct(index, options.seed)
-            rows.append(checked(truth.name, image, truth, truth, options, cut=cut))
+            try:
+                rows.append(checked(truth.name, image, truth, truth, options, cut=cut))
+            except sk.InputError as error:
+                row(truth.name, f"refused: {error}")
+                continue
             scan_row(rows[-1:], rows[-1].name)
     if rows:
         scan_row(rows, f"**{len(rows)} phantoms**")

@@ -101,18 +101,20 @@ class Traversal:
         self.progress = progress
 
     def run(self) -> list[Piece]:
-        """Go from the top to the bottom.
+        """Go from the top to the bottom, then look once more about every body for one that was missed.
 
         Returns
         -------
         list of Piece
-            In the order in which they were found, from the head downward.
+            In the order in which they were found.
         """
         for start in self._everywhere():
             if self._follow(start, FIRST_MM3):
                 break
         while self.found and len(self.found) < MOST_BODIES and any(self._follow(start, LEAST_MM3) for start in self._below(self.found[-1].start)):
             pass  # each time from the lowest body that is in memory
+        for piece in sorted(self.found, key=lambda piece: -int(piece.start[2])):  # what was passed over: above and between them
+            self._follow(piece.start + np.array([0, 0, self.patch // 4]), FIRST_MM3)
         return self.found
 
     def look(self, start: Index) -> Piece | None:

@@ -96,12 +96,12 @@ class SegmenterConfig:
     """
 
     seed: int = 1000
-    patients: int = 60
-    width: int = 24
+    patients: int = 80
+    width: int = 32
     patch: int = 48
     spacing_mm: float = 2.0
     batch: int = 2
-    steps: int = 14000
+    steps: int = 22000
     rate: float = 1e-3
     cross_entropy: float = 0.5
     precision: str = "32-true"

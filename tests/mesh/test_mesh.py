@@ -48,6 +48,15 @@ def test_smoothing_keeps_the_volume_and_takes_the_stairs_off():
     assert np.abs(truth.sample(smooth.vertices)).mean() < 0.8 * np.abs(truth.sample(rough.vertices)).mean()
 
 
+def test_smoothing_is_that_of_trimesh():
+    rough = mesh_from_sdf(Sdf(np.where(field(fine_grid()).values < 0, -0.5, 0.5).astype(np.float32), fine_grid()))
+    surface = trimesh.Trimesh(rough.vertices.copy(), rough.faces.copy(), process=False)
+    trimesh.smoothing.filter_taubin(surface, lamb=0.5, nu=0.53, iterations=6)
+    smooth = smooth_mesh(rough, iterations=3)
+    assert np.allclose(smooth.vertices, surface.vertices, atol=1e-9)
+    assert np.abs(smooth.vertices - rough.vertices).max() > 0.1
+
+
 def test_a_shape_at_the_grids_edge_is_closed_there():
     grid = fine_grid()
     cut = Sdf(field(grid).values[:, :, 20:], grid.crop((0, 0, 20), (34, 48, 21)))
