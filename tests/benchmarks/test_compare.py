@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import compare
+from benchmarks import compare, repeats
 
 NAMES = ("read", "detect", "bodies", "mesh", "predict", "score", "export")
 STAGES = {f"test_bench_{name}": seconds for name, seconds in zip(NAMES, np.geomspace(1e-4, 2, len(NAMES)).tolist(), strict=True)}
@@ -74,3 +74,11 @@ def test_files_that_are_none_are_refused(tmp_path):
     other.write_text(json.dumps({"benchmarks": [{"fullname": "b", "stats": {"data": [1.0]}}]}))
     with pytest.raises(SystemExit, match="share no benchmark"):
         compare.main([str(lone), str(other)])
+
+
+def test_repeats_say_who_raised_an_alarm(tmp_path):
+    generator = np.random.default_rng(8)
+    before = recorded(tmp_path / "before.json", generator)
+    assert repeats.alarms(before, recorded(tmp_path / "after.json", generator))[:2] == (0, [])
+    slow = recorded(tmp_path / "slow.json", generator, slow="test_bench_mesh", factor=1.2)
+    assert repeats.alarms(before, slow)[:2] == (1, ["test_bench_mesh"])
