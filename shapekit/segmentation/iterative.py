@@ -28,6 +28,9 @@ SMOOTH_VOXELS = 0.5
 EDGE_MM, EDGE_MM2 = 2.5, 100.0
 """A body that lies within this distance of the scan's end on this area or more goes on beyond it, whatever the network says of it."""
 
+LEAST_CONFIDENCE, LEAST_AT_EDGE = 0.78, 0.75
+"""What is seen less clearly is no body, within a scan and at its end [assumed, from phantoms other than those it is judged by]."""
+
 
 @dataclass(frozen=True)
 class FoundVertebra:
@@ -74,6 +77,16 @@ class Segmentation:
 
     labels: LabelMap
     vertebrae: tuple[FoundVertebra, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A piece at the CT's resolution: where, which voxels, and whether it lies at the scan's end."""
+
+    piece: Piece
+    box: tuple[slice, slice, slice]
+    mask: NDArray[np.bool_]
+    at_edge: bool
 
 
 def segment_ct(
@@ -126,8 +139,12 @@ def segment_ct(
     working = to_working(image, spacing_mm)
     pieces = Traversal(scaled(working.array), eye, patch=patch, spacing_mm=spacing_mm, progress=progress).run()
     drawn = [(piece, *drawn_at(piece, working.grid, image.grid)) for piece in pieces]
-    kept = sorted(((p, box, mask) for p, box, mask in drawn if mask.any()), key=lambda one: -_centre(one[0], working.grid)[2])
-    return _assembled([(p, box, mask) for p, box, mask in kept], image.grid, name, identity)
+    bodies = [
+        Drawn(piece, box, mask, ends)
+        for piece, box, mask in drawn
+        if mask.any() and piece.confidence >= (LEAST_AT_EDGE if (ends := _edge_mm2(mask, box, image.grid) >= EDGE_MM2) else LEAST_CONFIDENCE)
+    ]
+    return _assembled(sorted(bodies, key=lambda body: -_centre(body.piece, working.grid)[2]), image.grid, name, identity)
 
 
 def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
@@ -183,14 +200,16 @@ def _edge_mm2(mask: NDArray[np.bool_], box: tuple[slice, slice, slice], grid: Gr
     return largest
 
 
-def _assembled(drawn: list[tuple[Piece, tuple[slice, slice, slice], NDArray[np.bool_]]], grid: Grid, name: str, identity: str) -> Segmentation:
+def _assembled(bodies: list[Drawn], grid: Grid, name: str, identity: str) -> Segmentation:
     """Name bodies and write them into one label map; where two meet, the upper one keeps the voxels."""
-    complete = [bool(piece.complete > THRESHOLD) and _edge_mm2(mask, box, grid) < EDGE_MM2 for piece, box, mask in drawn]
-    levels = best_sequence([piece.value for piece, _, _ in drawn], complete) if drawn else []
+    trusted = [bool(body.piece.complete > THRESHOLD) for body in bodies]  # whoever seems whole has a vote, also at the scan's end
+    complete = [whole and not body.at_edge for whole, body in zip(trusted, bodies, strict=True)]
+    levels = best_sequence([body.piece.value for body in bodies], trusted) if bodies else []
     array = np.zeros(grid.shape, np.uint8)
     rows = []
-    for (piece, box, mask), level, whole in zip(drawn, levels, complete, strict=True):
-        own = mask & (array[box] == 0)
+    for body, level, whole in zip(bodies, levels, complete, strict=True):
+        piece, box = body.piece, body.box
+        own = body.mask & (array[box] == 0)
         if not own.any():
             raise InputError(f"{name}: two bodies were found in one place; the weights do not fit this scan.")
         value = VALUES[level] + (0 if whole else INCOMPLETE)

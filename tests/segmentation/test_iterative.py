@@ -181,3 +181,15 @@ def test_a_map_on_another_grid_is_not_judged(lumbar, straight):
     other = known_scan(["L1"], 3.0)
     with pytest.raises(InputError, match="different grids"):
         judge(straight.labels, other.scan.labels)
+
+
+def test_what_is_seen_dimly_is_no_body(lumbar):
+    eye = OracleEye(lumbar)
+
+    def dim(image, memory, start):
+        sight = eye(image, memory, start)
+        return replace(sight, probability=sight.probability * (0.75 if round(sight.value) == 21 else 1.0))
+
+    found = segment_ct(lumbar.image, eye=dim)
+    assert 21.0 not in {row.vote for row in found.vertebrae}
+    assert len(found.vertebrae) == len(lumbar.scan.patient) - 1
