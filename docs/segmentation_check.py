@@ -195,9 +195,12 @@ def phantoms(options: argparse.Namespace) -> None:
     if rows:
         scan_row(rows, f"**{len(rows)} phantoms**")
     dice = [value for one in rows for value in one.quality.dice.values()]
+    of_cut = [value for one in rows for level, value in one.quality.dice.items() if level in one.quality.cut]
+    of_whole = [value for one in rows for level, value in one.quality.dice.items() if level not in one.quality.cut]
     cut_told = [one.quality.told[level] for one in rows for level in one.quality.cut if level in one.quality.told]
     if dice:
-        print(f"\n5th percentile of Dice {np.percentile(dice, 5):.3f}; cut bodies recognised: {sum(cut_told)} of {len(cut_told)}")
+        print(f"\nDice of whole bodies {mean(of_whole):.3f}, of cut ones {mean(of_cut):.3f}")
+        print(f"5th percentile of Dice {np.percentile(dice, 5):.3f}; cut bodies recognised: {sum(cut_told)} of {len(cut_told)}")
 
 
 def real_cases(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import tempfile
@@ -145,7 +146,7 @@ class SpineScore(Sequence[VertebraScore]):
                 if meshes or print:
                     (stage / "meshes").mkdir()
                     write_meshes(stage / "meshes", self._all_scored(), meshes, print=print, palette=palette, keep=keep, case=self.name)
-                self.table().to_csv(stage / "scores.csv", index=False, float_format="%.4f", lineterminator="\n")
+                self._write_table(stage / "scores.csv")
                 write_label_map(stage / "expected.nii.gz", self.expected_labels(), self.grid)
                 if report:
                     (stage / "report.html").write_text(self.show().page, encoding="utf-8")
@@ -164,6 +165,15 @@ class SpineScore(Sequence[VertebraScore]):
                 f"{target.name} cannot be written in {Path(folder).name or folder} ({error.strerror or error}); choose a folder that you may write."
             ) from error
         return target
+
+    def _write_table(self, path: Path) -> None:
+        """Write ``table()`` as pandas would, without its import."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for vertebra in self.vertebrae:
+                values = (self.name, *asdict(vertebra.measures).values())
+                writer.writerow([("" if math.isnan(value) else f"{value:.4f}") if isinstance(value, float) else value for value in values])
 
     def save_segmentation(self, path: str | Path, images: str | Path) -> None:
         """Write the expected bodies as a DICOM segmentation that viewers lay over the images it belongs to.

@@ -1,5 +1,6 @@
 import json
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ def test_a_path_is_scored_as_what_is_loaded_from_it(crushed_spine, tmp_path):
     assert [v.score for v in sk.score(str(path))] == [v.score for v in sk.score(sk.load(path))]
     with pytest.raises(sk.InputError, match=r"gone\.nii"):
         sk.score(tmp_path / "gone.nii")
+
+
+def test_the_table_on_disk_is_the_one_in_memory(crushed_result, tmp_path):
+    unscored = replace(crushed_result[0].measures, status="abstained", reason='no neighbours, "none" at all', score=float("nan"), genant_grade=None)
+    odd = replace(crushed_result, name="a,b", vertebrae=(SimpleNamespace(measures=unscored), *crushed_result[1:]))
+    odd._write_table(tmp_path / "scores.csv")
+    assert (tmp_path / "scores.csv").read_text() == odd.table().to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def test_stages_are_told_as_they_begin(crushed_spine):
