@@ -16,6 +16,7 @@ REQUIRED = (
     "scikit-image",
     "nibabel",
     "indexed_gzip",
+    "connected-components-3d",
     "SimpleITK",
     "trimesh",
     "pandas",
@@ -26,6 +27,7 @@ REQUIRED = (
     "rich",
 )
 OPTIONAL = {"open3d": ("closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0")}
+WIDTH = max(map(len, REQUIRED))
 
 BACKENDS = {"reference": "torch and SciPy references", "cpu": "C++", "cuda": "CUDA"}
 
@@ -41,15 +43,15 @@ def doctor() -> int:
     missing = 0
     for name in REQUIRED:
         try:
-            typer.echo(f"  {name:14} {version(name)}")
+            typer.echo(f"  {name:{WIDTH}} {version(name)}")
         except PackageNotFoundError:
             missing += 1
-            typer.echo(f"  {name:14} missing: pip install {name}")
+            typer.echo(f"  {name:{WIDTH}} missing: pip install {name}")
     for module, (purpose, remedy) in OPTIONAL.items():
         try:
-            typer.echo(f"  {module:14} {import_module(module).__version__} ({purpose})")
+            typer.echo(f"  {module:{WIDTH}} {import_module(module).__version__} ({purpose})")
         except (ImportError, OSError):
-            typer.echo(f"  {module:14} missing ({purpose}): {remedy}")
+            typer.echo(f"  {module:{WIDTH}} missing ({purpose}): {remedy}")
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             typer.echo(f"device gpu:{number}: {torch.cuda.get_device_name(number)}")

@@ -33,7 +33,7 @@ def test_a_terminal_gets_the_table_without_asking(command, crushed_mask, crushed
     assert command("score", crushed_mask, "-o", tmp_path, "-q") == (0, "", "")
 
 
-@pytest.mark.parametrize("step", ["SpineScore.table", "write_label_map", "json.dumps"])
+@pytest.mark.parametrize("step", ["SpineScore._write_table", "write_label_map", "json.dumps"])
 def test_a_disk_that_fills_up_in_the_middle_costs_no_old_file(command, crushed_mask, tmp_path, monkeypatch, scored_before, step):
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
