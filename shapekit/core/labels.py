@@ -61,14 +61,15 @@ def summarise_labels(array: NDArray[np.unsignedinteger], grid: Grid) -> dict[int
     walked = array.transpose(order)
     corner = _filled_corner(walked)
     filled = walked[tuple(slice(*ends) for ends in corner)]
-    labels = filled[filled > 0]
+    there = filled > 0
+    labels = filled[there]
     by_label = np.argsort(labels, kind="stable")  # a radix sort for the small types of most masks
     labels = labels[by_label]
     first = np.flatnonzero(np.diff(labels, prepend=0))
     values, counts = labels[first], np.diff(first, append=len(labels))
     size = len(values)
     sums, start, stop = np.zeros((size, 3)), np.zeros((size, 3), np.int64), np.zeros((size, 3), np.int64)
-    for axis, index, (begin, _) in zip(order, voxels_of(filled > 0).T, corner, strict=True):
+    for axis, index, (begin, _) in zip(order, voxels_of(there).T, corner, strict=True):
         if not size:
             break
         ordered = index[by_label] + begin

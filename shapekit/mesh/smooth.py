@@ -13,7 +13,7 @@ SHRINK, GROW = 0.5, 0.53
 def smooth_mesh(mesh: Mesh, *, iterations: int = 10) -> Mesh:
     """Smooth by Taubin's λ|μ scheme (Taubin 1995), which keeps the volume.
 
-    The same as ``trimesh.smoothing.filter_taubin``, whose import would take longer than most reports.
+    The same as ``trimesh.smoothing.filter_taubin``, without its import.
 
     Parameters
     ----------

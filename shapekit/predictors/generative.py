@@ -13,7 +13,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
-from shapekit.networks import Generator, NetworkConfig, PaperGenerator, blended, distance_of, joined, masks_of
+from shapekit.networks import Generator, NetworkConfig, blended, distance_of, joined, masks_of
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
 from shapekit.scoring import Spread
@@ -130,29 +130,11 @@ class PaperGenerative(_TwoStages):
 
     Parameters
     ----------
-    tensors : mapping of str to Tensor
-        ``coarse.*`` and ``refine.*``.
-    width : int
-        See ``PaperGenerator``.
-    stage : {"refine", "coarse"}
-        Whose shape to return.
-    spread, identity
-        See ``Predictor``.
-    device : str
-        As torch names it.
+    coarse, refine : PaperGenerator
+        Of 4 and of 5 inputs.
+    tensors, stage, spread, identity, device
+        See ``Generative``.
     """
-
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        width: int,
-        *,
-        stage: str = "refine",
-        spread: Spread | None = None,
-        identity: str = "",
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(PaperGenerator(4, width), PaperGenerator(5, width), tensors, stage=stage, spread=spread, identity=identity, device=device)
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
         """See ``Predictor.predict``.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shapekit.core.checks import InputError, UsageError, check_choice
 from shapekit.io.shipped import shipped_weights
-from shapekit.networks import NetworkConfig, read_weights
+from shapekit.networks import NetworkConfig, PaperGenerator, read_weights
 from shapekit.predictors.base import Predictor
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import Linear, LinearModel
@@ -53,7 +53,8 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         sizes: Mapping[str, Any] = card.get("config", {})  # type: ignore[assignment]
         stage = "coarse" if name == "coarse" else "refine"
         if name != "linear" and sizes.get("networks") == "paper":
-            return PaperGenerative(tensors, int(sizes["width"]), stage=stage, spread=spread, identity=identity, device=device)
+            coarse, refine = (PaperGenerator(inputs, int(sizes["width"])) for inputs in (4, 5))
+            return PaperGenerative(coarse, refine, tensors, stage=stage, spread=spread, identity=identity, device=device)
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":
             return Linear(model, spread=spread, identity=identity)

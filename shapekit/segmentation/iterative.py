@@ -80,7 +80,7 @@ class Segmentation:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class _Drawn:
     """A piece at the CT's resolution: where, which voxels, and whether it lies at the scan's end."""
 
     piece: Piece
@@ -140,7 +140,7 @@ def segment_ct(
     pieces = Traversal(scaled(working.array), eye, patch=patch, spacing_mm=spacing_mm, progress=progress).run()
     drawn = [(piece, *drawn_at(piece, working.grid, image.grid)) for piece in pieces]
     bodies = [
-        Drawn(piece, box, mask, ends)
+        _Drawn(piece, box, mask, ends)
         for piece, box, mask in drawn
         if mask.any() and piece.confidence >= (LEAST_AT_EDGE if (ends := _edge_mm2(mask, box, image.grid) >= EDGE_MM2) else LEAST_CONFIDENCE)
     ]
@@ -187,20 +187,18 @@ def _centre(piece: Piece, working: Grid) -> NDArray[np.float64]:
 
 
 def _edge_mm2(mask: NDArray[np.bool_], box: tuple[slice, slice, slice], grid: Grid) -> float:
-    """Largest area that a body has in common with a face of the scan."""
+    """Largest area, mm², over which a body comes near a face of the scan."""
     largest = 0.0
     for axis, part in enumerate(box):
         layers = math.ceil(EDGE_MM / grid.spacing_mm[axis])
-        area = grid.voxel_mm3 / grid.spacing_mm[axis]
-        first, last = layers - part.start, part.stop - (grid.shape[axis] - layers)
-        for count, where in ((first, slice(None, max(first, 0))), (last, slice(-max(last, 1), None))):
-            if count > 0:
-                near = mask[tuple(where if one == axis else slice(None) for one in range(3))]
-                largest = max(largest, float(np.count_nonzero(near.any(axis=axis))) * area)
+        index = np.arange(part.start, part.stop)
+        for near in (index < layers, index >= grid.shape[axis] - layers):
+            met = np.count_nonzero(mask.compress(near, axis=axis).any(axis=axis))
+            largest = max(largest, met * grid.voxel_mm3 / float(grid.spacing_mm[axis]))
     return largest
 
 
-def _assembled(bodies: list[Drawn], grid: Grid, name: str, identity: str) -> Segmentation:
+def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str) -> Segmentation:
     """Name bodies and write them into one label map; where two meet, the upper one keeps the voxels."""
     trusted = [bool(body.piece.complete > THRESHOLD) for body in bodies]  # whoever seems whole has a vote, also at the scan's end
     complete = [whole and not body.at_edge for whole, body in zip(trusted, bodies, strict=True)]

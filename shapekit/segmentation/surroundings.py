@@ -45,7 +45,7 @@ class Part:
     radius: float = 0.0
 
     def corners(self) -> Float:
-        """Points between which it lies, (n, 3)."""
+        """Points between which it lies, (n, 3) mm."""
         if self.line is not None:
             return np.concatenate([self.line - self.radius, self.line + self.radius])
         reach = np.abs(self.axes) @ self.half
@@ -80,8 +80,9 @@ def surround(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], g
 def _draw(hu: Array, parts: Sequence[Part], grid: Grid, keep: NDArray[np.bool_], generator: Generator) -> None:
     """Draw one bone, the union of its parts."""
     spacing = float(grid.spacing_mm[0])
-    corners = np.concatenate([_all_corners(part.corners()) for part in parts])
-    index = grid.to_index(corners)
+    places = np.concatenate([part.corners() for part in parts])
+    ends = zip(places.min(axis=0), places.max(axis=0), strict=True)
+    index = grid.to_index(np.array(np.meshgrid(*ends)).reshape(3, -1).T)
     low = np.clip(np.floor(index.min(axis=0) - 2), 0, grid.shape).astype(int)
     high = np.clip(np.ceil(index.max(axis=0) + 3), 0, grid.shape).astype(int)
     if (high <= low).any():
@@ -100,11 +101,6 @@ def _draw(hu: Array, parts: Sequence[Part], grid: Grid, keep: NDArray[np.bool_],
         for part in parts
     ]
     put_bone(hu[box], np.minimum.reduce(depths), spacing, keep[box], generator)
-
-
-def _all_corners(points: Float) -> Float:
-    low, high = points.min(axis=0), points.max(axis=0)
-    return np.asarray(np.where(np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T, high, low))
 
 
 def _turned(frame: Frame, degrees: float) -> Frame:

@@ -193,7 +193,7 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     index = lattice.points()
     inside = _inside(index, view)
     box, start = _around(index, volume.hu.shape)
-    source = Grid(volume.hu[box].shape, _shifted(start))
+    source = Grid(volume.hu.shape, np.eye(4)).crop(start, volume.hu[box].shape)
 
     def cut(array: NDArray[np.generic]) -> Array:
         return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
@@ -221,7 +221,7 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
 
 
 def _view(generator: Generator) -> Float:
-    """How a patch lies in a volume: slightly turned and scaled, (3, 3)."""
+    """How a patch lies in a volume: slightly turned and scaled, (3, 3), patch voxels to volume voxels."""
     return np.asarray(random_rotation(TURN_DEG, generator=generator) * generator.uniform(1 - ZOOM, 1 + ZOOM))
 
 
@@ -258,7 +258,7 @@ def _inside(points: NDArray[np.number], view: Float) -> NDArray[np.bool_]:
 
 
 def _inside_mm3(volume: Volume, label: int, view: Float) -> float:
-    """How much of a body a field of view holds."""
+    """How much of a body a field of view holds, mm³."""
     where, share = volume.places[label]
     return float(share[_inside(where, view)].sum()) * volume.spacing_mm**3
 
@@ -269,12 +269,6 @@ def _around(index: Float, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], ND
     low = np.clip(np.floor(corners.min(axis=0)).astype(np.int64), 0, np.array(shape) - 1)
     high = np.clip(np.ceil(corners.max(axis=0)).astype(np.int64) + 1, low + 1, shape)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), low
-
-
-def _shifted(start: NDArray[np.int64]) -> Float:
-    affine = np.eye(4)
-    affine[:3, 3] = start
-    return affine
 
 
 def _aim(volume: Volume, label: int, patch: int, view: Float, generator: Generator, *, below: bool) -> Float:

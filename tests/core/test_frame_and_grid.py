@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 import shapekit as sk
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, voxels_of
 from tests.factories import OBLIQUE, oblique_grid
 
 ANGLES = st.tuples(*[st.floats(-1.4, 1.4)] * 3)
@@ -137,3 +137,9 @@ def test_an_upright_array_is_the_same_however_it_was_stored(way):
     order, steps, upright = Grid(stored.shape, other).upright()
     assert np.array_equal(stored.transpose(order)[steps], array)
     assert upright.is_close(grid, 1e-9)
+
+
+def test_voxels_are_those_of_argwhere_however_the_mask_lies():
+    mask = np.random.default_rng(0).random((5, 7, 6)) < 0.3
+    for one in (mask, mask.transpose(2, 0, 1), mask[::-1, :, ::2], np.asfortranarray(mask), np.zeros((2, 3, 4), bool)):
+        assert np.array_equal(voxels_of(one), np.argwhere(one))
