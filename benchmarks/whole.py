@@ -134,11 +134,10 @@ def first(spine: LabelMap, count: int) -> LabelMap:
 
 
 def memory(scans: int) -> Rows:
-    """What this process holds after ten scans and after all."""
+    """What a process holds after ten scans and after all, working through them as a cohort's workers do."""
     paths = cohort(10)
     held = []
-    for number in range(scans):
-        highest(paths[number % len(paths)])
+    for number, _ in enumerate(in_processes(highest, (paths[n % len(paths)] for n in range(scans)), workers=1)):
         if number + 1 in (10, scans):
             held.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
     return [(f"memory held over {scans} scans", f"{held[-1] - held[0]:+.0f} MiB", f"from {held[0]:.0f} MiB after ten")]

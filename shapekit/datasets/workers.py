@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -31,7 +33,7 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item], *, worke
 
 
 def alone(work: Callable[[Item], Result], item: Item) -> Result:
-    """Apply a function to an item in one thread: a result's last bits depend on how many share the sums."""
+    """Apply a function to an item in one thread, and keep no memory of it: a result's last bits depend on how many threads share the sums."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -42,3 +44,12 @@ def alone(work: Callable[[Item], Result], item: Item) -> Result:
             return work(item)
     finally:
         torch.set_num_threads(before)
+        _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """Return freed memory to the system; glibc keeps it in pieces that fit ever fewer requests, and a process grows scan by scan."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -1,5 +1,8 @@
+import sys
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,3 +32,22 @@ def refuse(item):
 def test_an_error_in_a_process_is_the_callers():
     with pytest.raises(ValueError, match=r"not [012]"):
         list(in_processes(refuse, range(3), workers=2))
+
+
+def scattered(keeper):
+    """Allocate 256 MiB in small pieces and keep the last, above all others."""
+    pieces = [np.ones(8000) for _ in range(4000)]
+    keeper.append(pieces[-1])
+    return resident_mib()
+
+
+def resident_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_an_item_is_given_back():
+    keeper = []
+    highest = next(in_processes(scattered, [keeper], workers=1))
+    assert resident_mib() < highest - 150
+    assert len(keeper) == 1
