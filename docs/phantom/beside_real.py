@@ -80,7 +80,7 @@ if not DATA.exists():
 real, phantom = {}, {}
 hardness = {"real": [], "phantom": []}
 for path, leave_out in REAL.items():
-    result = sk.score(sk.load(DATA / path, scheme="verse"))
+    result = sk.score(sk.load(DATA / path, scheme="verse"), predictor="neighbours")
     if path in INTACT:
         hardness["real"] += two_sided(result)
     for v in result:
@@ -89,7 +89,7 @@ for path, leave_out in REAL.items():
 for index in range(PHANTOMS):
     generator = patient_generator(77, index)
     patient = draw_patient(generator, fractures="none", name=f"phantom{index}")
-    result = sk.score(acquire(patient, scan_grid(patient, (1.0, 1.0, 1.5)), generator=generator).labels)
+    result = sk.score(acquire(patient, scan_grid(patient, (1.0, 1.0, 1.5)), generator=generator).labels, predictor="neighbours")
     hardness["phantom"] += two_sided(result)
     for v in result:
         if v.status != "partial":

@@ -26,7 +26,20 @@ REQUIRED = (
     "typer",
     "rich",
 )
-OPTIONAL = {"open3d": ("closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0")}
+OPTIONAL = {
+    "matplotlib": ("figures", "viz"),
+    "pyvista": ("VTP meshes", "viz"),
+    "manifold3d": ("printable plates", "print"),
+    "lib3mf": ("3MF files", "print"),
+    "fast-simplification": ("fewer triangles", "print"),
+    "lightning-fabric": ("training", "train"),
+    "pyarrow": ("a cohort's tables as Parquet", "cohort"),
+    "ray": ("cohorts on a cluster", "ray"),
+    "highdicom": ("DICOM segmentations", "dicom"),
+    "openpyxl": ("VerSe's workbook of grades", "datasets"),
+}
+"""Packages, what they are for, and the extra that brings them."""
+OPEN3D = "closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0"
 WIDTH = max(map(len, REQUIRED))
 
 BACKENDS = {"reference": "torch and SciPy references", "cpu": "C++", "cuda": "CUDA"}
@@ -47,11 +60,16 @@ def doctor() -> int:
         except PackageNotFoundError:
             missing += 1
             typer.echo(f"  {name:{WIDTH}} missing: pip install {name}")
-    for module, (purpose, remedy) in OPTIONAL.items():
+    for name, (purpose, extra) in OPTIONAL.items():
         try:
-            typer.echo(f"  {module:{WIDTH}} {import_module(module).__version__} ({purpose})")
-        except (ImportError, OSError):
-            typer.echo(f"  {module:{WIDTH}} missing ({purpose}): {remedy}")
+            typer.echo(f"  {name:{WIDTH}} {version(name)} ({purpose})")
+        except PackageNotFoundError:
+            typer.echo(f"  {name:{WIDTH}} missing ({purpose}): pip install 'shapekit[{extra}]'")
+    purpose, remedy = OPEN3D
+    try:  # it is there under two names, and may lack a library of the system's
+        typer.echo(f"  {'open3d':{WIDTH}} {import_module('open3d').__version__} ({purpose})")
+    except (ImportError, OSError):
+        typer.echo(f"  {'open3d':{WIDTH}} missing ({purpose}): {remedy}")
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             typer.echo(f"device gpu:{number}: {torch.cuda.get_device_name(number)}")

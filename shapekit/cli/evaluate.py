@@ -30,7 +30,7 @@ def evaluate(
     from shapekit.cli.app import complain
     from shapekit.cli.bars import counting
     from shapekit.core.checks import ShapekitError
-    from shapekit.evaluation import Spec, draw_figure, evaluate_phantoms, summary, text_of
+    from shapekit.evaluation import Spec, check_figures, draw_figure, evaluate_phantoms, summary, text_of
 
     if count < 1:
         return complain(f"--number is {count}, but at least one patient is needed.")
@@ -40,6 +40,7 @@ def evaluate(
         name, _, weights = plain.partition(":")
         specs.append(Spec(_title(text.strip()), name, weights or None, False if text.strip().endswith("+") else None))
     try:
+        check_figures()
         with counting("patients", count, quiet=quiet) as done:
             judged = evaluate_phantoms(count, specs, seed=seed, workers=workers or None, progress=done)
         rows = [row for one in judged for row in one.rows]

@@ -199,10 +199,12 @@ class _Crew:
 
 
 def affordable(device: str) -> int:
-    """Return how many workers this machine's cores and free memory allow; one for a GPU."""
+    """Return how many workers this machine's cores and free memory allow; one where a GPU is used."""
     from joblib import cpu_count
 
-    if device.startswith("gpu"):
+    from shapekit.results import torch_device
+
+    if device.startswith("gpu") or torch_device(device) != "cpu":
         return 1
     return max(1, min(int(cpu_count()), _free_bytes() // WORKER_BYTES))
 

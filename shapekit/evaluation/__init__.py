@@ -3,6 +3,19 @@
 from shapekit.evaluation.calibration import fit_spread
 from shapekit.evaluation.protocol import Judged, Spec, evaluate_phantoms, judge_phantom
 from shapekit.evaluation.statistics import auc, bootstrap, macro_f1
-from shapekit.evaluation.tables import draw_figure, summary, text_of
+from shapekit.evaluation.tables import check_figures, draw_figure, summary, text_of
 
-__all__ = ["Judged", "Spec", "auc", "bootstrap", "draw_figure", "evaluate_phantoms", "fit_spread", "judge_phantom", "macro_f1", "summary", "text_of"]
+__all__ = [
+    "Judged",
+    "Spec",
+    "auc",
+    "bootstrap",
+    "check_figures",
+    "draw_figure",
+    "evaluate_phantoms",
+    "fit_spread",
+    "judge_phantom",
+    "macro_f1",
+    "summary",
+    "text_of",
+]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shapekit.core.checks import MissingPackageError
 from shapekit.evaluation.statistics import auc, bootstrap, macro_f1
 from shapekit.phantom import VERSE_VALUES
 from shapekit.pipeline import SCORED
@@ -180,6 +182,18 @@ def _shown(value: object) -> str:
     return str(value)
 
 
+def check_figures() -> None:
+    """Complain where figures cannot be drawn.
+
+    Raises
+    ------
+    MissingPackageError
+        Without matplotlib.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingPackageError("the figure needs matplotlib; install it with `pip install shapekit[viz]`.")
+
+
 def draw_figure(rows: Sequence[Row], path: str | Path) -> None:
     """Draw scores by grade and surface distance by context, a colour a predictor; PNG or SVG by the path's ending.
 
@@ -188,12 +202,9 @@ def draw_figure(rows: Sequence[Row], path: str | Path) -> None:
     MissingPackageError
         Without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        from shapekit.core.checks import MissingPackageError
+    check_figures()
+    from matplotlib.figure import Figure
 
-        raise MissingPackageError("the figure needs matplotlib; install it with `pip install shapekit[viz]`.") from error
     names = list(dict.fromkeys(str(row["predictor"]) for row in rows))
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -87,20 +87,31 @@ def test_doctor_names_every_required_package(command):
 def test_doctor_says_how_to_get_what_is_missing(command, monkeypatch):
     from importlib.metadata import PackageNotFoundError, version
 
-    def without_trimesh(name: str) -> str:
-        if name == "trimesh":
+    def without_some(name: str) -> str:
+        if name in ("trimesh", "ray"):
             raise PackageNotFoundError(name)
         return version(name)
 
     def without_open3d(name: str) -> None:
         raise ImportError("libusb-1.0.so.0: cannot open shared object file")
 
-    monkeypatch.setattr("shapekit.cli.doctor.version", without_trimesh)
+    monkeypatch.setattr("shapekit.cli.doctor.version", without_some)
     monkeypatch.setattr("shapekit.cli.doctor.import_module", without_open3d)
     ended = command("doctor")
     assert ended.code == 1
     assert "missing: pip install trimesh" in ended.out
     assert "shapekit[mesh]" in ended.out
+    assert "missing (cohorts on a cluster): pip install 'shapekit[ray]'" in ended.out
+
+
+def test_doctor_knows_the_extra_of_every_optional_package():
+    from importlib.metadata import requires
+
+    from shapekit.cli.doctor import OPTIONAL
+
+    lines = [line for line in requires("shapekit") if "extra ==" in line]
+    for name, (_, extra) in OPTIONAL.items():
+        assert any(line.startswith(name) and f'extra == "{extra}"' in line.replace("'", '"') for line in lines), name
 
 
 def test_as_a_process_an_unreadable_mask_is_one_line_and_code_2(tmp_path):

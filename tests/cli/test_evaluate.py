@@ -35,3 +35,11 @@ def test_what_cannot_be_judged_is_told_in_one_line(tmp_path, capsys, arguments, 
     assert said in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_matplotlib_is_told_before_anything_is_judged(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shapekit.evaluation.tables.find_spec", lambda name: None)
+    monkeypatch.setattr("shapekit.evaluation.evaluate_phantoms", None)
+    assert main(["evaluate", "-o", str(tmp_path / "out"), "-n", "1"]) == 2
+    assert "shapekit[viz]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -125,3 +125,10 @@ def test_workers_are_as_many_as_cores_and_memory_allow(monkeypatch):
     assert (affordable("cpu"), affordable("auto"), affordable("gpu:1")) == (3, 3, 1)
     monkeypatch.setattr("shapekit.cohort.crew._free_bytes", lambda: 1000)
     assert affordable("cpu") == 1
+
+
+def test_there_is_one_worker_where_auto_finds_a_gpu(monkeypatch):
+    monkeypatch.setattr("shapekit.cohort.crew._free_bytes", lambda: 3 * WORKER_BYTES)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 64)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert (affordable("cpu"), affordable("auto")) == (3, 1)
