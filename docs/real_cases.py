@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import shapekit as sk
+from shapekit.core.values import Mesh
 from shapekit.mesh import mesh_from_sdf, volume_mm3
 from shapekit.spine import bodies_from_meshes, extract_bodies
 
@@ -66,7 +68,10 @@ def show_cuts():
         for body in bodies_from_meshes(whole, bodies="split")[0]
     ]
     print("Visible Human, volume of the cut body over the posed one:", ", ".join(f"{level} {ratio:.3f}" for level, ratio in ratios))
-    return posed
+    # that model has x to the front and y to the left
+    return replace(
+        posed, meshes={level: Mesh(mesh.vertices @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]), mesh.faces) for level, mesh in posed.meshes.items()}
+    )
 
 
 def main():

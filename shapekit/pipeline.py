@@ -241,7 +241,7 @@ def _row(body: Body, frame: Frame, context: Context) -> Measures:
     """Open a body's row: whether it can be scored, which way it faces, and what was noticed."""
     status, notes = "ok", list(body.notes)
     if frame.error_deg >= GUESS_DEG:
-        notes.append("lies more than 60° from the scanner's axes and has no arch or neighbour: which way it faces is a guess")
+        notes.append("without an arch its shape fits a direction more than 60° from the scanner's axes, or two alike: which way it faces is a guess")
     elif frame.error_deg > DOUBTFUL_DEG:
         notes.append(f"which way it faces is uncertain by {frame.error_deg:.0f}°")
     if body.partial:

@@ -15,7 +15,7 @@ from shapekit.sdf import sdf_from_mask
 from shapekit.spine import extract_bodies, vertebra_frames
 from shapekit.spine.evidence import Faces, gather_evidence
 from shapekit.spine.facing import find_anterior, find_superior
-from shapekit.spine.orientation import ANGLES_DEG, MODEL, Sighting, pitch_log_density, prior_angles, weigh
+from shapekit.spine.orientation import ANGLES_DEG, MODEL, Sighting, faces_of, pitch_log_density, prior_angles, weigh
 
 
 def lone_body(vertebra, turn=None):
@@ -80,6 +80,16 @@ def test_a_lone_body_on_its_side_says_that_it_guesses():
     vertebra = draw_patient(11, levels=["L2"], fractures="none")["L2"]
     body, _ = lone_body(vertebra, Rotation.from_euler("x", 85, degrees=True).as_matrix() @ vertebra.frame().axes.T)
     assert vertebra_frames([body])[0].error_deg >= 45
+
+
+def test_bodies_in_other_axes_than_the_patients_say_that_they_guess(scanned):
+    """Meshes of some models have x, not y, to the front: 90° is beyond what a patient's own axes may be off."""
+    _, bodies = scanned
+    for degrees, doubtful in ((0, False), (40, False), (90, True), (-90, True)):
+        turn = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+        found = [faces_of(body) for body in bodies]
+        turned = [Faces(f.centres @ turn.T, f.normals @ turn.T, f.areas) for f in found]
+        assert find_anterior(turned, [np.array([0.0, 0.0, 1.0])] * len(bodies))[1] == doubtful
 
 
 def test_no_sign_flips_among_random_phantoms():
