@@ -32,6 +32,8 @@ FOLD_MM = 0.01
 """Neighbours further than this off a vertex's second-order surface mark a fold."""
 FOLD_REACH_MM = 0.6
 """A point is doubtful where a fold is hardly further away than its nearest vertex."""
+APART_MM = 1.0
+"""The nearest vertex is no farther than this beyond the surface."""
 STARTS, STEPS, LONGEST_MM = 4, 10, 0.4
 """In folds the nearest point is walked to, from so many vertices, in so many steps of at most this length."""
 
@@ -134,7 +136,7 @@ class Surface:
             reached += np.sign(bend) * square / (np.sqrt(radius**2 + square) + radius)
         distance = np.full(len(flat), np.nan)
         distance[found] = np.clip(reached, -far[found], far[found])
-        doubtful = self._near_folds(flat, np.abs(distance) + FOLD_REACH_MM)
+        doubtful = np.union1d(self._near_folds(flat, np.abs(distance) + FOLD_REACH_MM), self._misjudged(flat, distance, far))
         if len(doubtful):
             distance[doubtful] = self._walk(flat[doubtful])
         return distance.reshape(where.shape[:-1])
@@ -145,6 +147,15 @@ class Surface:
             return np.zeros(0, dtype=np.int64)
         away = self.folds.query(points, distance_upper_bound=float(np.nanmax(reach)))[0]
         return np.flatnonzero(away < reach)
+
+    def _misjudged(self, points: Float, distance: Float, far: Float) -> NDArray[np.int64]:
+        """Indices of the points for which a circle does not stand for the surface: before a wall that a fracture has bent inward.
+
+        They come out nearer than vertices can be apart, or inside where the level set says outside.
+        """
+        inside = np.flatnonzero(distance < 0.0)
+        beyond = inside[self.body.evaluate(*points[inside].T)[0] > FOLD_REACH_MM]
+        return np.union1d(np.flatnonzero(np.abs(distance) < far - APART_MM), beyond)
 
     def _walk(self, points: Float) -> Float:
         """Signed distance of (n, 3) points by walking over the surface to the nearest point, from several vertices each, (n,) mm."""
