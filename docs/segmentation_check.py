@@ -5,8 +5,9 @@
     python docs/segmentation_check.py --weights segmentation.safetensors --data ../shared/data      # every vertebra's score from CT and from mask
     python docs/segmentation_check.py --weights segmentation.safetensors --size out/size            # a large CT: wall time and peak memory
 
-Phantoms: cut and oblique fields of view, 0.8-3 mm slices, random looks; the truth is the phantom's. Real cases: bodies cut from their
-masks by ``shapekit.spine`` stand for the truth. Nothing is learnt, tuned or calibrated on either. Ctrl-C ends a part with the sums of what is done.
+Phantoms: cut and oblique fields of view, 0.8-3 mm slices, random looks, ribs, sacrum and neck as in training; the truth is the
+phantom's. Real cases: bodies cut from their masks by ``shapekit.spine`` stand for the truth. Nothing is learnt, tuned or calibrated on
+either. Ctrl-C ends a part with the sums of what is done.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from shapekit.ops.sampling import resample_field
 from shapekit.phantom import draw_look, draw_patient, simulate_ct
 from shapekit.segmentation import Quality, judge, segment_ct
 from shapekit.segmentation.looks import new_intensities, worse_scanner
+from shapekit.segmentation.surroundings import surround
 from shapekit.spine import extract_bodies
 
 REAL = {
@@ -74,13 +76,15 @@ class Checked:
         return [abs(a - b) for a, b in self.scores.values() if not math.isnan(a + b)]
 
 
-def phantom_ct(index: int, seed: int) -> tuple[Image, LabelMap, frozenset[int]]:
-    """An unseen phantom's CT with a random look, its true bodies, and which of them are cut."""
+def phantom_ct(index: int, seed: int, *, bare: bool = False) -> tuple[Image, LabelMap, frozenset[int]]:
+    """An unseen phantom's CT with a random look, its true bodies, and which of them are cut; bare: without ribs, sacrum and neck."""
     scan = draw_scan(index, seed=seed, acquisition="varied")
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 4)))
     hu = simulate_ct(scan.patient, scan.labels.grid, draw_look(scan.patient, generator=generator), generator=generator).array.astype(np.float32)
     bone = (scan.labels.array > 0).astype(np.float32)
     body = np.asarray(scan.labels.body_mask, np.float32)
+    if not bare:
+        surround(hu, scan.patient, scan.labels.grid, bone > 0, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 5))))
     hu = worse_scanner(new_intensities(hu, body, bone, generator), generator)
     return Image(hu.round().astype(np.int16), scan.labels.grid), scan.labels, scan.cut
 
@@ -185,7 +189,7 @@ def phantoms(options: argparse.Namespace) -> None:
     header(SCAN_COLUMNS)
     with interruptible():
         for index in range(options.start, options.start + options.phantoms):
-            image, truth, cut = phantom_ct(index, options.seed)
+            image, truth, cut = phantom_ct(index, options.seed, bare=options.bare)
             try:
                 rows.append(checked(truth.name, image, truth, truth, options, cut=cut))
             except sk.InputError as error:
@@ -270,6 +274,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--phantoms", type=int, default=0, metavar="N")
     parser.add_argument("--from", dest="start", type=int, default=0, metavar="K", help="begin with phantom K")
+    parser.add_argument("--bare", action="store_true", help="phantoms without ribs, sacrum and neck")
     parser.add_argument("--seed", type=int, default=77_000, help="of the phantoms")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds verse19/, tptbox/ and totalsegmentator/")
     parser.add_argument("--no-scores", action="store_true", help="segmentations only")

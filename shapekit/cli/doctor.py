@@ -33,10 +33,13 @@ OPTIONAL = {
     "lib3mf": ("3MF files", "print"),
     "fast-simplification": ("fewer triangles", "print"),
     "lightning-fabric": ("training", "train"),
+    "pyyaml": ("configurations of training", "train"),
+    "tensorboard": ("logs of training", "train"),
     "pyarrow": ("a cohort's tables as Parquet", "cohort"),
     "ray": ("cohorts on a cluster", "ray"),
     "highdicom": ("DICOM segmentations", "dicom"),
     "openpyxl": ("VerSe's workbook of grades", "datasets"),
+    "cuda-core": ("the CUDA operators", "cuda"),
 }
 """Packages, what they are for, and the extra that brings them."""
 OPEN3D = "closed meshes as input", "pip install 'shapekit[mesh]', and on Debian or Ubuntu: apt-get install libusb-1.0-0"

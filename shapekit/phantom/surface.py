@@ -34,6 +34,8 @@ FOLD_REACH_MM = 0.6
 """A point is doubtful where a fold is hardly further away than its nearest vertex."""
 APART_MM = 1.0
 """The nearest vertex is no farther than this beyond the surface."""
+BEYOND = 0.6
+"""A point with a level set above this lies outside, whatever a circle says."""
 STARTS, STEPS, LONGEST_MM = 4, 10, 0.4
 """In folds the nearest point is walked to, from so many vertices, in so many steps of at most this length."""
 
@@ -109,7 +111,7 @@ class Surface:
         )
 
     def signed_distance(self, points: ArrayLike, *, limit_mm: float = float("inf")) -> Float:
-        """Signed distance in mm, negative inside, to 0.02 mm (0.05 mm at single points in the folds of the worst fractures).
+        """Signed distance in mm, negative inside, to 0.02 mm; up to 1 mm before a wall that a severe fracture has folded.
 
         Parameters
         ----------
@@ -154,7 +156,7 @@ class Surface:
         They come out nearer than vertices can be apart, or inside where the level set says outside.
         """
         inside = np.flatnonzero(distance < 0.0)
-        beyond = inside[self.body.evaluate(*points[inside].T)[0] > FOLD_REACH_MM]
+        beyond = inside[self.body.evaluate(*points[inside].T)[0] > BEYOND]
         return np.union1d(np.flatnonzero(np.abs(distance) < far - APART_MM), beyond)
 
     def _walk(self, points: Float) -> Float:

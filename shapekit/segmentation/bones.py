@@ -1,4 +1,4 @@
-"""Simple bones on a grid of cubic voxels: rounded blocks and bent bars, with a cortex around spongy bone."""
+"""Simple bones on a grid: rounded blocks and bent bars, with a cortex around spongy bone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from scipy import ndimage
 
 Array = NDArray[np.float32]
 Float = NDArray[np.float64]
+Spacing = float | tuple[float, float, float]
+"""Of cubic voxels, or along each axis."""
 
 SPONGY_HU, CORTEX_HU, CORTEX_MM = (80.0, 350.0), (300.0, 900.0), 1.2
 TEXTURE_HU, TEXTURE_MM = (5.0, 45.0), 1.4
 
 
-def put_bone(hu: Array, depth: Array, spacing_mm: float, keep: NDArray[np.bool_], generator: Generator) -> None:
+def put_bone(hu: Array, depth: Array, spacing_mm: Spacing, keep: NDArray[np.bool_], generator: Generator) -> None:
     """Draw a cortex around spongy bone where nothing is kept; writes into ``hu``.
 
     Parameters
@@ -24,27 +26,33 @@ def put_bone(hu: Array, depth: Array, spacing_mm: float, keep: NDArray[np.bool_]
     hu : (i, j, k) float32
     depth : (i, j, k) float32
         Distance outside the bone's surface, mm; negative within.
-    spacing_mm : float
+    spacing_mm : float, or three
     keep : (i, j, k) bool
         Voxels that stay as they are.
     generator : numpy.random.Generator
         Of its intensities.
     """
     spongy, cortex = np.float32(generator.uniform(*SPONGY_HU)), np.float32(generator.uniform(*CORTEX_HU))
-    texture = ndimage.gaussian_filter(generator.standard_normal(hu.shape, dtype=np.float32), TEXTURE_MM / spacing_mm)
+    texture = ndimage.gaussian_filter(generator.standard_normal(hu.shape, dtype=np.float32), TEXTURE_MM / np.asarray(spacing_mm))
     spongy = spongy + texture * np.float32(generator.uniform(*TEXTURE_HU) / max(float(texture.std()), 1e-6))
-    whole = np.clip(0.5 - depth / spacing_mm, 0.0, 1.0) * ~keep
-    inner = np.clip(0.5 - (depth + CORTEX_MM) / spacing_mm, 0.0, 1.0) * ~keep
+    across: float | Array
+    if isinstance(spacing_mm, tuple):  # how the depth changes from voxel to voxel
+        steps = [np.gradient(depth, axis=axis) for axis in range(3) if depth.shape[axis] > 1]
+        across = np.sqrt(sum((step**2 for step in steps), np.float32(1e-6)))
+    else:
+        across = spacing_mm
+    whole = np.clip(0.5 - depth / across, 0.0, 1.0) * ~keep
+    inner = np.clip(0.5 - (depth + CORTEX_MM) / across, 0.0, 1.0) * ~keep
     hu += (inner * spongy + (whole - inner) * cortex - whole * hu).astype(np.float32)
 
 
-def block(shape: tuple[int, ...], spacing_mm: float, middle: Float, half: Float, turn: Float | None = None, *, power: float = 3.0) -> Array:
+def block(shape: tuple[int, ...], spacing_mm: Spacing, middle: Float, half: Float, turn: Float | None = None, *, power: float = 3.0) -> Array:
     """Roughly the distance outside a rounded block, mm.
 
     Parameters
     ----------
     shape : (3,) int
-    spacing_mm : float
+    spacing_mm : float, or three
     middle, half : (3,) float, mm
         From the first voxel's centre; half the block's sides.
     turn : (3, 3) float, optional
@@ -63,13 +71,13 @@ def block(shape: tuple[int, ...], spacing_mm: float, middle: Float, half: Float,
     return np.asarray((summed ** np.float32(1.0 / power) - 1.0) * np.float32(half.min()), dtype=np.float32)
 
 
-def bar(shape: tuple[int, ...], spacing_mm: float, line: Float, radius: float) -> Array:
+def bar(shape: tuple[int, ...], spacing_mm: Spacing, line: Float, radius: float) -> Array:
     """Distance outside a bent bar, mm.
 
     Parameters
     ----------
     shape : (3,) int
-    spacing_mm : float
+    spacing_mm : float, or three
     line : (n, 3) float, mm
         From the first voxel's centre.
     radius : float, mm
@@ -85,5 +93,6 @@ def bar(shape: tuple[int, ...], spacing_mm: float, line: Float, radius: float) -
     return np.asarray(np.sqrt(best) - np.float32(radius))
 
 
-def _places(shape: tuple[int, ...], spacing_mm: float, middle: Float) -> list[Array]:
-    return [((np.arange(side) * spacing_mm - at).astype(np.float32)) for side, at in zip(shape, middle, strict=True)]
+def _places(shape: tuple[int, ...], spacing_mm: Spacing, middle: Float) -> list[Array]:
+    steps = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm,) * 3
+    return [((np.arange(side) * step - at).astype(np.float32)) for side, step, at in zip(shape, steps, middle, strict=True)]

@@ -206,6 +206,8 @@ def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str) -> Se
     array = np.zeros(grid.shape, np.uint8)
     rows = []
     for body, level, whole in zip(bodies, levels, complete, strict=True):
+        if level is None or (level is Level.L6 and not whole):
+            continue  # of a sacrum: an L6 is rare, and one of which a part is seen rarer
         piece, box = body.piece, body.box
         own = body.mask & (array[box] == 0)
         if not own.any():
@@ -218,6 +220,8 @@ def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str) -> Se
         rows.append(FoundVertebra(level, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))
     cut = frozenset(row.label for row in rows if not row.complete)
     said = f"segmented by iterative instance segmentation{f', weights {identity}' if identity else ''}"
+    below = len(bodies) - len(rows)
+    said += f"; {below} below L5 taken for sacrum" if below else ""
     notes = (said, "look at its bodies and levels before using what rests on them") if rows else (said, f"no vertebral body was found in {name}")
     found = {row.label: row.level for row in rows}
     labels = LabelMap(array, grid, found, name, SCHEME, cut, body_mask=array > 0 if rows else None, body_source="given" if rows else "", notes=notes)

@@ -15,9 +15,15 @@ VALUES = {level: value for value, level in SCHEMES["verse"].levels.items()}
 """Label values: C1 = 1 ... T12 = 19, L1 = 20 ... L6 = 25, T13 = 28."""
 INCOMPLETE = 100
 """What an incomplete vertebra's value has more."""
-USUAL = tuple(level for level in Level if level is not Level.T13)
+USUAL: tuple[Level, ...] = tuple(level for level in Level if level is not Level.T13)
 EXTRA_VALUE = 19.5
 """What stands for a T13 among the votes: between T12 and L1."""
+BELOW = 3
+"""So many bodies may lie below an L6: pieces of a sacrum."""
+UNUSUAL = (tuple(Level), tuple(level for level in USUAL if level is not Level.T12))
+"""Spines with a T13 or without a T12."""
+UNUSUAL_COST, LEAST_UNUSUAL = 0.3, 2.5
+"""By how many levels a vote, and in all at least, an unusual spine must fit better: votes of one spine err alike [assumed]."""
 
 
 def vote_of(level: Level) -> float:
@@ -25,7 +31,7 @@ def vote_of(level: Level) -> float:
     return EXTRA_VALUE if level is Level.T13 else float(VALUES[level])
 
 
-def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Level]:
+def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Level | None]:
     """Name bodies from the head downward.
 
     Parameters
@@ -37,9 +43,9 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Leve
 
     Returns
     -------
-    list of Level
-        Consecutive levels of a usual spine; L6 only where the votes ask for it. The sum of the votes' distances is least; of equal
-        ones the higher sequence is taken.
+    list of Level or None
+        Consecutive levels, None below L6. The sum of the votes' distances is least; of equal ones the higher sequence is taken. An L6 only where the
+        votes ask for it; a T13, or no T12, only where they do so clearly (``UNUSUAL_COST``).
 
     Raises
     ------
@@ -50,12 +56,19 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Leve
     --------
     >>> [str(level) for level in best_sequence([18.2, 18.9, 26.0, 21.1], [True, True, False, True])]
     ['T11', 'T12', 'L1', 'L2']
+    >>> [str(level) for level in best_sequence([15, 16, 17, 18, 20, 21, 22, 23], [True] * 8)]
+    ['T8', 'T9', 'T10', 'T11', 'L1', 'L2', 'L3', 'L4']
     """
     if len(votes) > len(USUAL):
         raise InputError(f"{len(votes)} bodies were found, but a spine has {len(USUAL)} at most above the sacrum; check the scan.")
     counted = [n for n, whole in enumerate(complete) if whole] or list(range(len(votes)))
-    values = np.array([VALUES[level] for level in USUAL], dtype=np.float64)
     wanted = np.array([votes[n] for n in counted])
-    costs = [float(np.abs(values[np.array(counted, int) + first] - wanted).sum()) for first in range(len(USUAL) - len(votes) + 1)]
-    first = int(np.argmin(np.round(costs, 9)))
-    return list(USUAL[first : first + len(votes)])
+    unusual = max(UNUSUAL_COST * len(counted), LEAST_UNUSUAL)
+    least, best = np.inf, list[Level | None](USUAL[: len(votes)])
+    for spine in (USUAL, *UNUSUAL):
+        values = np.array([*(vote_of(level) for level in spine), *(VALUES[Level.L6] + 1.0 + np.arange(BELOW))])
+        for first in range(len(values) - len(votes) + 1):
+            cost = float(np.abs(values[np.array(counted, int) + first] - wanted).sum()) + (0.0 if spine is USUAL else unusual)
+            if cost < least - 1e-9:
+                least, best = cost, [*spine, *[None] * BELOW][first : first + len(votes)]
+    return best

@@ -17,7 +17,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.phantom import Patient, Vertebra
-from shapekit.segmentation.bones import bar, block, put_bone
+from shapekit.segmentation.bones import Spacing, bar, block, put_bone
 
 Array = NDArray[np.float32]
 Float = NDArray[np.float64]
@@ -60,7 +60,6 @@ def surround(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], g
     hu : (i, j, k) float32
     patient : Patient
     grid : Grid
-        Cubic voxels.
     keep : (i, j, k) bool
         The patient's vertebrae.
     generator : numpy.random.Generator
@@ -79,7 +78,8 @@ def surround(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], g
 
 def _draw(hu: Array, parts: Sequence[Part], grid: Grid, keep: NDArray[np.bool_], generator: Generator) -> None:
     """Draw one bone, the union of its parts."""
-    spacing = float(grid.spacing_mm[0])
+    i, j, k = (float(side) for side in grid.spacing_mm)
+    spacing: Spacing = i if np.allclose((j, k), i) else (i, j, k)
     places = np.concatenate([part.corners() for part in parts])
     ends = zip(places.min(axis=0), places.max(axis=0), strict=True)
     index = grid.to_index(np.array(np.meshgrid(*ends)).reshape(3, -1).T)
@@ -92,7 +92,7 @@ def _draw(hu: Array, parts: Sequence[Part], grid: Grid, keep: NDArray[np.bool_],
     turn = grid.affine[:3, :3] / spacing
 
     def own(points: Float) -> Float:
-        return np.asarray((grid.to_index(points) - low) * spacing)
+        return np.asarray((grid.to_index(points) - low) * np.asarray(spacing))
 
     depths = [
         block(shape, spacing, own(part.middle), part.half, turn.T @ part.axes, power=POWER)

@@ -21,7 +21,7 @@ ALIKE_MM = 0.3
 """Outlines that are mirrored this nearly as well about another direction do not tell which is the front."""
 BEYOND_MM = 1.5
 """A direction beyond the limit is believed to be the front if a body's outline is mirrored this much better about it; n bodies' mean by 1/√n of
-that. Phantoms' own misfits go up to 1.3 alone."""
+that. [Assumed: phantoms' bodies stay below it.]"""
 DIRECTIONS = 1500
 STEP_DEG = 2.0
 
@@ -86,7 +86,8 @@ def find_anterior(bodies: Sequence[Faces], up: Sequence[Float]) -> tuple[Float, 
         the limit: which is the front is a guess.
     """
     around = np.arange(-180.0, 180.0, STEP_DEG)
-    misfit = np.mean([_misfit(faces, way, around) for faces, way in zip(bodies, up, strict=True)], axis=0)
+    shown = [(faces, way) for faces, way in zip(bodies, up, strict=True) if len(faces.areas)]
+    misfit = np.mean([_misfit(faces, way, around) for faces, way in shown] or [np.zeros(len(around))], axis=0)
     near = np.abs(around) <= WITHIN_DEG
     turns, cost = around[near], misfit[near]
     best = int(np.argmin(cost))
@@ -94,7 +95,7 @@ def find_anterior(bodies: Sequence[Faces], up: Sequence[Float]) -> tuple[Float, 
     alike = bool(cost[rival] < cost[best] + ALIKE_MM)
     turn = np.radians(min(turns[[best, rival]], key=abs) if alike else turns[best])
     front, right = _level_axes(up[0])
-    return np.asarray(np.cos(turn) * front - np.sin(turn) * right), alike or bool(misfit.min() < cost[best] - BEYOND_MM / len(bodies) ** 0.5)
+    return np.asarray(np.cos(turn) * front - np.sin(turn) * right), alike or bool(misfit.min() < cost[best] - BEYOND_MM / max(len(shown), 1) ** 0.5)
 
 
 def _level_axes(up: Float) -> tuple[Float, Float]:
@@ -106,8 +107,6 @@ def _level_axes(up: Float) -> tuple[Float, Float]:
 
 def _misfit(faces: Faces, up: Float, turns_deg: Float) -> Float:
     """How badly an outline is mirrored about, and rounded behind, each candidate, mm; turns are to the left."""
-    if not len(faces.areas):
-        return np.zeros(len(turns_deg))
     front, right = _level_axes(up)
     axes = np.stack([right, front, up], axis=1)
     radius = outline_radius((faces.centres - faces.middle) @ axes, faces.normals @ axes, faces.areas)

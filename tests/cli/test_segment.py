@@ -61,7 +61,9 @@ def told(capsys):
     return text
 
 
-def test_without_weights_those_that_ship_serve(ct, tmp_path):
+def test_without_weights_those_that_ship_serve(tmp_path):
+    ct = tmp_path / "case.nii.gz"
+    write_ct(ct, known_scan(["L1", "L2", "L3", "L4", "L5"], 2.0).image)
     given = ["--weights", str(shipped_weights("segmentation"))]
     assert [main(["segment", str(ct), "-o", str(tmp_path / name), "-q", *more]) for name, more in (("a", []), ("b", given))] == [0, 0]
     assert (tmp_path / "a" / "case_seg.nii.gz").read_bytes() == (tmp_path / "b" / "case_seg.nii.gz").read_bytes()

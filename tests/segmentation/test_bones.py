@@ -53,3 +53,23 @@ def test_a_bone_has_a_cortex_around_spongy_bone_and_spares_what_is_kept():
     assert CORTEX_HU[0] / 2 < rim.mean() < CORTEX_HU[1]
     assert rim.mean() > deep.mean()
     assert deep.std() > 2.0
+
+
+def test_a_voxel_holds_the_share_of_a_bone_that_its_own_length_allows():
+    spacing = (2.0, 2.0, 5.0)
+    for axis, length in enumerate(spacing):
+        along = np.arange(16) * length - 40.0
+        depth = np.moveaxis(np.broadcast_to(np.abs(along) - 9.3, (5, 5, 16)), 2, axis).astype(np.float32)  # a slab
+        hu = np.full(depth.shape, -1000.0, np.float32)
+        put_bone(hu, depth, spacing, np.zeros(depth.shape, bool), np.random.default_rng(0))
+        touched = np.moveaxis(hu, axis, 2)[2, 2] != -1000.0
+        assert np.array_equal(touched, np.abs(along) - 9.3 < length / 2)
+
+
+@pytest.mark.parametrize("spacing", [2, (2.0, 2.0, 5.0)])
+def test_a_whole_number_and_a_single_layer_will_do(spacing):
+    hu = np.zeros((20, 20, 1), np.float32)
+    put_bone(
+        hu, bar(hu.shape, spacing, np.array([[0.0, 20.0, 0.0], [40.0, 20.0, 0.0]]), 5.0), spacing, np.zeros(hu.shape, bool), np.random.default_rng(0)
+    )
+    assert (hu[10, :, 0] != 0).sum() in (5, 6, 7)

@@ -26,13 +26,31 @@ def test_cut_bodies_have_no_vote_unless_all_are_cut():
     assert names([]) == []
 
 
-def test_votes_beyond_the_spine_stay_on_it():
-    assert names([26.0, 28.0]) == ["L5", "L6"]
+def test_what_lies_below_the_spine_has_no_name_and_shifts_no_level():
+    assert names([19.1, 20.2, 21.0, 22.0, 23.0, 24.0, 15.0, 11.0], [True] * 6 + [False] * 2) == ["T12", "L1", "L2", "L3", "L4", "L5", "L6", "None"]
+    assert names([26.0, 28.0]) == ["None", "None"]
     assert names([-3.0]) == ["C1"]
 
 
 def test_an_extra_thoracic_vertebra_votes_between_its_neighbours():
     assert VALUES[Level.T12] < vote_of(Level.T13) < VALUES[Level.L1]
+
+
+@pytest.mark.parametrize("missing", [None, Level.T12])
+def test_an_unusual_spine_is_told_where_the_votes_ask_clearly(missing):
+    levels = [level for level in Level if level is not missing and (missing is None or level is not Level.T13)]
+    for first, last, told in ((Level.T6, Level.L5, True), (Level.T11, Level.L1, False)):
+        part = levels[levels.index(first) : levels.index(last) + 1]
+        found = best_sequence([vote_of(level) for level in part], [True] * len(part))
+        assert (found == part) == told
+        assert len(found) == len(part)
+
+
+def test_votes_that_err_alike_make_no_unusual_spine():
+    levels = [level for level in Level if not (level.is_cervical or level in (Level.T13, Level.L6))]
+    for off in (-0.7, -0.5, 0.5, 0.7):
+        votes = [vote_of(level) + off * (level < Level.L1) for level in levels]
+        assert best_sequence(votes, [True] * len(levels)) == levels
 
 
 def test_more_bodies_than_levels_are_refused():

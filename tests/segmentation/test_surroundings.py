@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from shapekit.core.grid import Grid
 from shapekit.phantom import draw_patient, scan_grid
 from shapekit.segmentation import surroundings
 from shapekit.segmentation.surroundings import BELOW_MM, surround
@@ -85,3 +86,15 @@ def test_vertebrae_stay_as_they_are_and_a_seed_gives_the_same(patient, grid, mon
     assert (hu[keep] == 40.0).all()
     assert (hu[~keep] > 60.0).sum() > 1000
     assert np.array_equal(hu, drawn(patient, grid, monkeypatch, keep, **ALL))
+
+
+def test_thick_slices_show_the_same_bones(patient, grid, monkeypatch):
+    thin = drawn(patient, grid, monkeypatch, RIBS=1.0, SACRUM=1.0, NECK=1.0)
+    i, j, k = grid.shape
+    affine = grid.affine.copy()
+    affine[:3, 2] *= 2
+    affine[:3, 3] += grid.affine[:3, 2] / 2
+    thick = drawn(patient, Grid((i, j, k // 2), affine), monkeypatch, RIBS=1.0, SACRUM=1.0, NECK=1.0)
+    averaged = thin[:, :, : k // 2 * 2].reshape(i, j, k // 2, 2).mean(axis=3)
+    assert np.count_nonzero(thick > 100) * 2 == pytest.approx(np.count_nonzero(thin > 100), rel=0.1)
+    assert np.corrcoef(averaged.ravel(), thick.ravel())[0, 1] > 0.9
