@@ -60,11 +60,13 @@ for (name, broken), values in sorted(rows.items()):
     print(f"| {name} | {'fractured' if broken else 'healthy'} | {len(data)} | {' | '.join(cells)} | {data[:, 2].mean():.2f}° | {inside:.2f} |")
 
 print("\n| voxels, mm | bodies | | against | Ha: bias, SD | Hm | Hp |\n|---|---|---|---|---|---|---|")
-for (name, broken), values in sorted(rows.items()):
-    data = np.array(values, dtype=float)
-    for first, against in ((3, "the phantom's parameters"), (6, "its exact surface, read alike")):
-        cells = [f"{data[:, k].mean():+.2f}, {data[:, k].std():.2f}" for k in range(first, first + 3)]
-        print(f"| {name} | {'fractured' if broken else 'healthy'} | {len(data)} | {against} | {' | '.join(cells)} |")
+for name in sorted(SPACINGS):
+    kinds = {"healthy": rows[name, False], "fractured": rows[name, True], "all": rows[name, False] + rows[name, True]}
+    for kind, values in kinds.items():
+        data = np.array(values, dtype=float)
+        for first, against in ((3, "the phantom's parameters"), (6, "its exact surface, read alike")):
+            cells = [f"{data[:, k].mean():+.2f}, {data[:, k].std():.2f}" for k in range(first, first + 3)]
+            print(f"| {name} | {kind} | {len(data)} | {against} | {' | '.join(cells)} |")
 
 print(
     "\n| voxels, mm | outside ± 1.5 points of a limit | grade as the truth's | fractured among them | grade as the truth's |\n|---|---|---|---|---|"
