@@ -5,47 +5,64 @@
 
 namespace shapekit {
 
-// A field of d x h x w values, and the length of a voxel's steps in mm: metric[3 * row + axis].
+// A field of fewer than 2^31 values, at least two along its last axis, and the length of a voxel's steps in mm: metric[3 * row + axis].
 struct Field {
   const float* values;
-  int d, h, w;
+  int side[3];
   double metric[9];
-  bool adds_way;  // whether the distance to the grid is added beyond it
 };
 
-// Where along one axis: the voxel before, the step to the one after (0 at the end), and the share of the latter.
-struct Between {
-  i64 before, step;
-  float share;
+constexpr int TOGETHER = 64;  // points that are looked up side by side: every loop over them is one a compiler makes vectors of
+
+// Fractional voxel indices of some points, an axis after the other.
+struct Places {
+  double index[3][TOGETHER];
 };
 
-SHAPEKIT_INLINE Between between(double inside, int side, i64 stride) {
-  const int floor = smaller(int(inside), side - 1);  // not negative: rounds down
-  return {floor * stride, floor + 1 < side ? stride : 0, float(inside - floor)};
-}
+SHAPEKIT_INLINE float mixed(float one, float other, float share) { return (1.0f - share) * one + share * other; }  // exact at 0 and at 1
 
-SHAPEKIT_INLINE float mixed(float one, float other, float share) { return one + share * (other - one); }
-
-SHAPEKIT_INLINE double clamped(double x, double last) { return smaller(larger(x, 0.0), last); }
-
-// The field at a fractional voxel index.
-SHAPEKIT_INLINE float sampled(const Field& field, double i, double j, double k) {
-  const double a = clamped(i, field.d - 1), b = clamped(j, field.h - 1), c = clamped(k, field.w - 1);
-  const Between x = between(a, field.d, i64(field.h) * field.w), y = between(b, field.h, field.w), z = between(c, field.w, 1);
-  const float* at = field.values + x.before + y.before + z.before;
-  const float near = mixed(mixed(at[0], at[z.step], z.share), mixed(at[y.step], at[y.step + z.step], z.share), y.share);
-  at += x.step;
-  const float far = mixed(mixed(at[0], at[z.step], z.share), mixed(at[y.step], at[y.step + z.step], z.share), y.share);
-  float value = mixed(near, far, x.share);
-  if (field.adds_way && (a != i || b != j || c != k)) {
+// The field at some places; beyond its grid its edge's value goes on, to which the way to the grid may be added. Values that neighbour along
+// the last axis are read together: a place at its end lies wholly on the second of the last two.
+template <bool ADDS_WAY>
+SHAPEKIT_INLINE void sampled(const Field& field, const Places& places, float* out) {
+  int before[TOGETHER] = {}, step[2][TOGETHER];  // the voxel before, and how far on the one after lies: nowhere at an end
+  float share[3][TOGETHER];                      // of the latter
+  double beyond[3][TOGETHER];
+  for (int axis = 0; axis < 3; ++axis) {
+    const int side = field.side[axis], stride = axis == 2 ? 1 : axis == 1 ? field.side[2] : field.side[1] * field.side[2];
+    const int last = axis == 2 ? side - 2 : side - 1;
+    for (int n = 0; n < TOGETHER; ++n) {
+      const double inside = smaller(larger(places.index[axis][n], 0.0), double(side - 1));
+      const int floor = larger(smaller(int(inside), last), 0);  // whatever a place that is no number becomes, it stays on the grid
+      before[n] += floor * stride;
+      if (axis < 2) step[axis][n] = floor + 1 < side ? stride : 0;
+      share[axis][n] = float(inside - floor);
+      beyond[axis][n] = places.index[axis][n] - inside;
+    }
+  }
+  float half[2][TOGETHER];
+  for (int far = 0; far < 2; ++far) {
+    float here[2 * TOGETHER], there[2 * TOGETHER];
+    for (int n = 0; n < TOGETHER; ++n) {
+      const float* at = field.values + before[n] + far * step[0][n];
+      __builtin_memcpy(here + 2 * n, at, 8);
+      __builtin_memcpy(there + 2 * n, at + step[1][n], 8);
+    }
+    for (int n = 0; n < TOGETHER; ++n) {
+      half[far][n] = mixed(mixed(here[2 * n], here[2 * n + 1], share[2][n]), mixed(there[2 * n], there[2 * n + 1], share[2][n]), share[1][n]);
+    }
+  }
+  for (int n = 0; n < TOGETHER; ++n) out[n] = mixed(half[0][n], half[1][n], share[0][n]);
+  if (!ADDS_WAY) return;
+  for (int n = 0; n < TOGETHER; ++n) {
     double way = 0.0;
     for (int row = 0; row < 3; ++row) {
-      const double part = field.metric[3 * row] * (i - a) + field.metric[3 * row + 1] * (j - b) + field.metric[3 * row + 2] * (k - c);
+      const double* metric = field.metric + 3 * row;
+      const double part = metric[0] * beyond[0][n] + metric[1] * beyond[1][n] + metric[2] * beyond[2][n];
       way += part * part;
     }
-    value += float(__builtin_sqrt(way));
+    out[n] += float(__builtin_sqrt(way));
   }
-  return value;
 }
 
 }  // namespace shapekit

@@ -1,6 +1,8 @@
 // A field at points or on another grid, on the CPU, behind a C interface.
+#include <algorithm>
 #include <cstdint>
 #include <new>
+#include <vector>
 
 #include "../include/sampling_math.h"
 #include "../threads.h"
@@ -11,23 +13,49 @@ using namespace shapekit;
 
 constexpr std::int64_t POINTS = 4096;  // that a thread takes at once
 
-Field field_of(const float* values, std::int32_t d, std::int32_t h, std::int32_t w, const double* metric) {
-  Field field{values, d, h, w, {}, metric != nullptr};
-  for (int n = 0; metric && n < 9; ++n) field.metric[n] = metric[n];
-  return field;
-}
+// A field, and its own copy with a column beyond where it has a single one along its last axis.
+struct Held {
+  Field field;
+  std::vector<float> widened;
 
-// Consecutive voxels of one line of the other grid, from index `at` in steps.
-SHAPEKIT_CLONES void sample_line(const Field& field, const double* at, const double* step, int count, float* out) {
-  for (int n = 0; n < count; ++n) out[n] = sampled(field, at[0] + n * step[0], at[1] + n * step[1], at[2] + n * step[2]);
-}
-
-SHAPEKIT_CLONES void sample_some(const Field& field, const double* move, const double* points, std::int64_t count, float* out) {
-  for (std::int64_t n = 0; n < count; ++n) {
-    const double x = points[3 * n], y = points[3 * n + 1], z = points[3 * n + 2];
-    out[n] = sampled(field, move[0] * x + move[1] * y + move[2] * z + move[3], move[4] * x + move[5] * y + move[6] * z + move[7],
-                     move[8] * x + move[9] * y + move[10] * z + move[11]);
+  Held(const float* values, std::int32_t d, std::int32_t h, std::int32_t w, const double* metric) : field{values, {d, h, w}, {}} {
+    for (int n = 0; metric && n < 9; ++n) field.metric[n] = metric[n];
+    if (w > 1) return;
+    widened.assign(values, values + std::int64_t(d) * h);
+    widened.push_back(0.0f);
+    field.values = widened.data();
   }
+};
+
+// Looks some points up: the last few among places that are looked at for nothing.
+template <typename Where>
+SHAPEKIT_INLINE void sample(const Field& field, bool adds_way, std::int64_t count, float* out, const Where& where) {
+  Places places{};
+  float found[TOGETHER];
+  for (std::int64_t from = 0; from < count; from += TOGETHER) {
+    const int some = int(smaller<std::int64_t>(TOGETHER, count - from));
+    for (int n = 0; n < some; ++n)
+      for (int axis = 0; axis < 3; ++axis) places.index[axis][n] = where(from + n, axis);
+    adds_way ? sampled<true>(field, places, found) : sampled<false>(field, places, found);
+    std::copy(found, found + some, out + from);
+  }
+}
+
+// One layer of the other grid, h x w voxels: its first voxel's index, and the steps along both axes.
+SHAPEKIT_CLONES void sample_layer(const Field& field, bool adds_way, const double* at, const double* along_h, const double* along_w, int h, int w,
+                                  float* out) {
+  const double lines = 1.0 / w;
+  sample(field, adds_way, std::int64_t(h) * w, out, [=](std::int64_t n, int axis) {
+    const int j = int((double(n) + 0.5) * lines), k = int(n) - j * w;  // half a voxel keeps the quotient clear of rounding
+    return at[axis] + j * along_h[axis] + k * along_w[axis];
+  });
+}
+
+SHAPEKIT_CLONES void sample_points(const Field& field, bool adds_way, const double* move, const double* points, std::int64_t count, float* out) {
+  sample(field, adds_way, count, out, [=](std::int64_t n, int axis) {
+    const double *row = move + 4 * axis, *point = points + 3 * n;
+    return row[0] * point[0] + row[1] * point[1] + row[2] * point[2] + row[3];
+  });
 }
 
 }  // namespace
@@ -37,14 +65,12 @@ SHAPEKIT_CLONES void sample_some(const Field& field, const double* move, const d
 SHAPEKIT_EXPORT int shapekit_sample_lattice(const float* values, const double* metric, std::int32_t d, std::int32_t h, std::int32_t w,
                                             const double* onto, std::int32_t od, std::int32_t oh, std::int32_t ow, std::int32_t threads,
                                             float* out) try {
-  const Field field = field_of(values, d, h, w, metric);
-  const double step[3] = {onto[2], onto[6], onto[10]};
+  const Held held(values, d, h, w, metric);
+  const double along_h[3] = {onto[1], onto[5], onto[9]}, along_w[3] = {onto[2], onto[6], onto[10]};
   share_out(od, threads, [&](std::int64_t i) {
-    for (int j = 0; j < oh; ++j) {
-      double at[3];
-      for (int row = 0; row < 3; ++row) at[row] = onto[4 * row + 3] + i * onto[4 * row] + j * onto[4 * row + 1];
-      sample_line(field, at, step, ow, out + (i * oh + j) * ow);
-    }
+    double at[3];
+    for (int axis = 0; axis < 3; ++axis) at[axis] = onto[4 * axis + 3] + i * onto[4 * axis];
+    sample_layer(held.field, metric != nullptr, at, along_h, along_w, oh, ow, out + i * oh * ow);
   });
   return 0;
 } catch (const std::bad_alloc&) {
@@ -55,11 +81,11 @@ SHAPEKIT_EXPORT int shapekit_sample_lattice(const float* values, const double* m
 SHAPEKIT_EXPORT int shapekit_sample_points(const float* values, const double* metric, std::int32_t d, std::int32_t h, std::int32_t w,
                                            const double* moves, std::int64_t k, const double* points, std::int64_t n, std::int32_t threads,
                                            float* out) try {
-  const Field field = field_of(values, d, h, w, metric);
+  const Held held(values, d, h, w, metric);
   const std::int64_t parts = (n + POINTS - 1) / POINTS;
   share_out(k * parts, threads, [&](std::int64_t part) {
     const std::int64_t move = part / parts, from = part % parts * POINTS, count = smaller(POINTS, n - from);
-    sample_some(field, moves + 12 * move, points + 3 * from, count, out + move * n + from);
+    sample_points(held.field, metric != nullptr, moves + 12 * move, points + 3 * from, count, out + move * n + from);
   });
   return 0;
 } catch (const std::bad_alloc&) {

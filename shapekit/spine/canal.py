@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shapekit.core.conventions import AP, LR, SI
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid, voxels_of
 from shapekit.ops import resample_field
 
-LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(-50.0, 21.0), np.arange(-26.0, 27.0)
-"""Millimetres that are looked at about the body's centre."""
+LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(20.0, -51.0, -1.0), np.arange(-26.0, 27.0)
+"""Millimetres that are looked at about the body's centre; AP from the front backward, the way the canal is looked for."""
 MIN_GAP_MM = 7.0
 """Narrowest gap behind a body that passes for the canal (a normal one measures 12-20 mm)."""
 MIN_COLUMNS = 10
@@ -120,14 +121,12 @@ def find_canal(
 
 
 def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> Canal | None:
-    middle = frame.moved(frame.to_world([axis_mm.mean() for axis_mm in (LR_MM, AP_MM, SI_MM)]))
-    lattice = Grid.from_frame(middle, (len(LR_MM), len(AP_MM), len(SI_MM)), 1.0)
-    bone = resample_field(mask.astype(np.float32), grid, lattice, adds_way=False) > 0.5
-    back = bone[:, int(np.argmin(np.abs(AP_MM))) :: -1, :]  # from the body's middle backward
-    run = _first(~back, axis=1)
-    behind = back & (np.arange(back.shape[1])[None, :, None] >= run[:, None, :])
-    next_bone = _first(behind, axis=1)
-    gap, closed = next_bone - run, next_bone < back.shape[1]
+    bone = resample_field(mask.astype(np.float32), grid, _lattice(frame), adds_way=False) > 0.5
+    back = bone[:, :, int(np.argmin(np.abs(AP_MM))) :]  # from the body's middle backward
+    run = _first(~back)
+    behind = back & (np.arange(back.shape[2]) >= run[:, :, None])
+    next_bone = _first(behind)
+    gap, closed = next_bone - run, next_bone < back.shape[2]
     exit_mm = np.asarray(0.5 - run, dtype=np.float64)
     seen = (run > 0) & closed & (gap >= MIN_GAP_MM) & (exit_mm > -WALL_MM)
     midline = seen & (np.abs(LR_MM)[:, None] <= MIDLINE_MM)
@@ -154,17 +153,25 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     return Canal(centre, frame.to_world(body), frame, wall, (left, right), si_mm, outline, sides)
 
 
-def _first(along: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
-    """Where along an axis is true first; the axis's length where nowhere."""
-    found = along.argmax(axis=axis, keepdims=True)
-    return np.asarray(np.where(np.take_along_axis(along, found, axis), found, along.shape[axis]).squeeze(axis), dtype=np.intp)
+def _lattice(frame: Frame) -> Grid:
+    """Lay the millimetres that are looked at along a frame: array axes LR, SI, AP."""
+    affine = np.eye(4)
+    affine[:3, :3] = frame.axes[:, [LR, SI, AP]] * [step_mm[1] - step_mm[0] for step_mm in (LR_MM, SI_MM, AP_MM)]
+    affine[:3, 3] = frame.to_world([LR_MM[0], AP_MM[0], SI_MM[0]])
+    return Grid((len(LR_MM), len(SI_MM), len(AP_MM)), affine)
+
+
+def _first(along: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Where along the last axis is true first; its length where nowhere."""
+    found = along.argmax(axis=-1, keepdims=True)
+    return np.asarray(np.where(np.take_along_axis(along, found, -1), found, along.shape[-1])[..., 0], dtype=np.intp)
 
 
 def _sides(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float]:
     """LR of the body's left and right side where neither pedicles nor transverse processes reach; LR of its middle lies half way."""
-    rows = bone[:, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM, :]
+    rows = bone[:, :, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM]
     middle = int(np.argmin(np.abs(LR_MM)))
-    left, right = (_first(~half, axis=0) for half in (rows[middle::-1], rows[middle:]))
+    left, right = (np.logical_and.accumulate(half).sum(axis=0) for half in (rows[middle::-1], rows[middle:]))
     wide = left + right >= 0.7 * np.percentile(left + right, 95)
     centre, half = float(np.median((right - left)[wide])) / 2, float(np.percentile((left + right)[wide], 95)) / 2
     return centre - half, centre + half
@@ -180,13 +187,13 @@ def _outline(
     count = in_sight.sum(axis=1)
     sorted_mm = np.sort(np.where(in_sight, exit_mm, np.inf), axis=1)
     lower, upper = (np.take_along_axis(sorted_mm, (at // 2)[:, None], axis=1)[:, 0] for at in (np.maximum(count - 1, 0), count))
-    return np.asarray(np.where(count >= MIN_ROWS, (lower + upper) / 2, AP_MM[0]))
+    return np.asarray(np.where(count >= MIN_ROWS, (lower + upper) / 2, AP_MM[-1]))
 
 
 def _between_pedicles(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float] | None:
     """Return the canal's left and right edge in the rows where a pedicle stands on either side of it, median over these rows."""
     behind = (AP_MM < depth_mm - 2.0) & (AP_MM > depth_mm - 6.0)
-    across = bone[:, behind, :].mean(axis=1) > 0.5  # (lr, si), just behind the wall
+    across = bone[:, :, behind].mean(axis=2) > 0.5  # (lr, si), just behind the wall
     middle = int(np.argmin(np.abs(LR_MM)))
     left, right = across[middle::-1], across[middle:]
     rows = left.any(axis=0) & right.any(axis=0) & ~across[middle]

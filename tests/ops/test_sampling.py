@@ -57,7 +57,12 @@ def test_another_grids_voxels_are_points(backend, adds_way):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("sides", [(1, 1, 1), (5, 1, 6), (1, 7, 2)], ids=str)
+def test_a_voxel_has_its_own_value(backend):
+    assert np.array_equal(resample_field(VALUES, GRID, Grid(VALUES.shape, GRID.affine), backend=backend), VALUES)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("sides", [(1, 1, 1), (5, 1, 6), (1, 7, 2), (6, 4, 1)], ids=str)
 def test_thin_grids_and_no_points(backend, sides):
     grid = oblique_grid(sides)
     values = np.random.default_rng(5).standard_normal(sides).astype(np.float32)
