@@ -5,7 +5,8 @@
 
 namespace shapekit {
 
-// A field of fewer than 2^31 values, at least two along its last axis, and the length of a voxel's steps in mm: metric[3 * row + axis].
+// A field of fewer than 2^31 finite values, and the length of a voxel's steps in mm: metric[3 * row + axis]. Where the last axis has a single
+// voxel, a further value must follow the last.
 struct Field {
   const float* values;
   int side[3];
@@ -19,7 +20,8 @@ struct Places {
   double index[3][TOGETHER];
 };
 
-SHAPEKIT_INLINE float mixed(float one, float other, float share) { return (1.0f - share) * one + share * other; }  // exact at 0 and at 1
+// Exact at 0, at 1 and between two that are equal.
+SHAPEKIT_INLINE float mixed(float one, float other, float share) { return (one - share * one) + share * other; }
 
 // The field at some places; beyond its grid its edge's value goes on, to which the way to the grid may be added. Values that neighbour along
 // the last axis are read together: a place at its end lies wholly on the second of the last two.
@@ -33,7 +35,7 @@ SHAPEKIT_INLINE void sampled(const Field& field, const Places& places, float* ou
     const int last = axis == 2 ? side - 2 : side - 1;
     for (int n = 0; n < TOGETHER; ++n) {
       const double inside = smaller(larger(places.index[axis][n], 0.0), double(side - 1));
-      const int floor = larger(smaller(int(inside), last), 0);  // whatever a place that is no number becomes, it stays on the grid
+      const int floor = larger(smaller(int(inside), last), 0);  // not negative: rounds down
       before[n] += floor * stride;
       if (axis < 2) step[axis][n] = floor + 1 < side ? stride : 0;
       share[axis][n] = float(inside - floor);

@@ -13,18 +13,21 @@ using namespace shapekit;
 
 constexpr std::int64_t POINTS = 4096;  // that a thread takes at once
 
-// A field, and its own copy with a column beyond where it has a single one along its last axis.
+// A field, and its own copy with one value more at the end where it has a single voxel along its last axis.
 struct Held {
   Field field;
-  std::vector<float> widened;
+  std::vector<float> longer;
 
   Held(const float* values, std::int32_t d, std::int32_t h, std::int32_t w, const double* metric) : field{values, {d, h, w}, {}} {
     for (int n = 0; metric && n < 9; ++n) field.metric[n] = metric[n];
     if (w > 1) return;
-    widened.assign(values, values + std::int64_t(d) * h);
-    widened.push_back(0.0f);
-    field.values = widened.data();
+    const std::int64_t count = std::int64_t(d) * h;
+    longer.reserve(count + 1);
+    longer.assign(values, values + count);
+    longer.push_back(0.0f);
+    field.values = longer.data();
   }
+  Held(const Held&) = delete;
 };
 
 // Looks some points up: the last few among places that are looked at for nothing.
@@ -46,7 +49,7 @@ SHAPEKIT_CLONES void sample_layer(const Field& field, bool adds_way, const doubl
                                   float* out) {
   const double lines = 1.0 / w;
   sample(field, adds_way, std::int64_t(h) * w, out, [=](std::int64_t n, int axis) {
-    const int j = int((double(n) + 0.5) * lines), k = int(n) - j * w;  // half a voxel keeps the quotient clear of rounding
+    const int j = int((double(n) + 0.5) * lines), k = int(n - std::int64_t(j) * w);  // half a voxel keeps the quotient clear of rounding
     return at[axis] + j * along_h[axis] + k * along_w[axis];
   });
 }

@@ -156,7 +156,7 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
 def _lattice(frame: Frame) -> Grid:
     """Lay the millimetres that are looked at along a frame: array axes LR, SI, AP."""
     affine = np.eye(4)
-    affine[:3, :3] = frame.axes[:, [LR, SI, AP]] * [step_mm[1] - step_mm[0] for step_mm in (LR_MM, SI_MM, AP_MM)]
+    affine[:3, :3] = frame.axes[:, [LR, SI, AP]] * [axis_mm[1] - axis_mm[0] for axis_mm in (LR_MM, SI_MM, AP_MM)]
     affine[:3, 3] = frame.to_world([LR_MM[0], AP_MM[0], SI_MM[0]])
     return Grid((len(LR_MM), len(SI_MM), len(AP_MM)), affine)
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import shapekit as sk
-from shapekit.ops import _native, backend_for, distance, signed_distance, surplus, surplus_volume
+from shapekit.ops import _native, backend_for, distance, resample_field, sample_field, signed_distance, surplus, surplus_volume
+from tests.factories import oblique_grid
 from tests.ops.cases import SHAPES, TENSORS, assert_gradients, assert_volumes, given, truth, upstream_for
 from tests.ops.emulation import CUDA_OPS, compiler
 
@@ -263,6 +264,13 @@ def test_every_instruction_set_agrees_with_float64(monkeypatch, tmp_path, level,
         mask = tensors[0] < 0
         exact = np.stack([distance.distance_reference(item, SPACING) for item in mask.numpy()])
         assert distance._distance_cpu(mask, list(SPACING)).numpy() == pytest.approx(exact, abs=1e-4)
+    grid, onto = oblique_grid((7, 9, 5)), oblique_grid((11, 13, 17))
+    values = np.random.default_rng(8).standard_normal(grid.shape).astype(np.float32)
+    for adds_way in (True, False):
+        looked_up = [resample_field(values, grid, onto, adds_way=adds_way, backend=backend) for backend in ("cpu", "reference")]
+        assert looked_up[0] == pytest.approx(looked_up[1], abs=2e-5)
+    looked_up = [sample_field(values, grid, onto.points(), backend=backend) for backend in ("cpu", "reference")]
+    assert looked_up[0] == pytest.approx(looked_up[1], abs=2e-5)
 
 
 def test_auto_takes_the_library():

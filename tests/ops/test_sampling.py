@@ -57,8 +57,12 @@ def test_another_grids_voxels_are_points(backend, adds_way):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_voxel_has_its_own_value(backend):
+def test_a_voxel_has_its_own_value_and_equal_ones_give_it_between_them(backend):
     assert np.array_equal(resample_field(VALUES, GRID, Grid(VALUES.shape, GRID.affine), backend=backend), VALUES)
+    same = np.full(VALUES.shape, 255.0, np.float32)
+    assert resample_field(same, GRID, oblique_grid((9, 8, 7)), adds_way=False, backend=backend) == pytest.approx(
+        255.0, rel=1e-6 if backend == "reference" else 0.0, abs=0.0
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
