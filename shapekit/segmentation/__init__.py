@@ -7,7 +7,7 @@ from shapekit.segmentation.iterative import FoundVertebra, Segmentation, segment
 from shapekit.segmentation.network import Segmenter, SegmenterSizes, read_segmenter, segmenter_card
 from shapekit.segmentation.quality import Quality, judge
 from shapekit.segmentation.scans import volume_of_scan
-from shapekit.segmentation.synthesis import Sample, Volume, draw_sample, draw_volume
+from shapekit.segmentation.synthesis import Sample, Volume, draw_looks, draw_volume
 from shapekit.segmentation.totalsegmentator import run_totalsegmentator
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Segmenter",
     "SegmenterSizes",
     "Volume",
-    "draw_sample",
+    "draw_looks",
     "draw_volume",
     "judge",
     "read_segmenter",

@@ -1,12 +1,14 @@
 """The network of iterative instance segmentation (Lessmann et al. 2019, Medical Image Analysis 53:142): the next vertebral body not yet in memory.
 
-A constant-width encoder-decoder on cubic patches. Eight voxels become eight channels on the way in and channels become voxels on the
-way out, so that no convolution runs at the finest of the four levels' double resolution: the same reach for an eighth of the time.
+An encoder-decoder on cubic patches. Eight voxels become eight channels on the way in and channels become voxels on the way out, so that
+no convolution runs at the finest of the four levels' double resolution: the same reach for an eighth of the time. Coarser levels, which tell
+one body from the next and cost little, may be wider than the finest.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,10 @@ from shapekit.segmentation.traversal import Sight
 KIND = "segmentation"
 """What a weights file's card calls them."""
 LEVELS = 4
+HIDDEN = 96
+"""Units between what a network found and what it says about the body."""
+LEAST_SHARE = 0.1
+"""Voxels of a body, at each level, below which its features count for less."""
 MIDDLE_VALUE, VALUES_PER_UNIT = 16.0, 6.0
 """Level values (C1 = 1 ... L6 = 25) that the label head's output 0 and 1 - 0 stand for."""
 
@@ -34,11 +40,13 @@ class SegmenterSizes:
     Parameters
     ----------
     width : int
-        Channels at every level; a multiple of 4.
+        Channels at the finest level; a multiple of 4.
     patch : int
         Voxels along each side of a patch; a multiple of 16, at least 32.
     spacing_mm : float
         Side of its cubic voxels.
+    growth : int
+        How many channels each coarser level has more; a multiple of 4, 0 for the paper's constant width.
 
     Raises
     ------
@@ -46,16 +54,23 @@ class SegmenterSizes:
         If a size cannot be built.
     """
 
-    width: int = 32
+    width: int = 24
     patch: int = 48
     spacing_mm: float = 2.0
+    growth: int = 24
 
     def __post_init__(self) -> None:
-        if self.width < 4 or self.width % 4 or self.patch < 32 or self.patch % 16 or not 0.5 <= self.spacing_mm <= 4.0:
+        odd = self.width < 4 or self.width % 4 or self.growth < 0 or self.growth % 4
+        if odd or self.patch < 32 or self.patch % 16 or not 0.5 <= self.spacing_mm <= 4.0:
             raise InputError(
-                f"width {self.width}, patch {self.patch} and spacing_mm {self.spacing_mm} build no network; "
-                "give multiples of 4 and of 16, a patch of at least 32 and a spacing from 0.5 to 4."
+                f"width {self.width}, patch {self.patch}, spacing_mm {self.spacing_mm} and growth {self.growth} build no network; "
+                "give width and growth in multiples of 4, a patch in multiples of 16 from 32 on, and a spacing from 0.5 to 4."
             )
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of each level, from the finest."""
+        return tuple(self.width + n * self.growth for n in range(LEVELS))
 
 
 class Stage(nn.Module):
@@ -84,14 +99,15 @@ class Segmenter(nn.Module):
     def __init__(self, sizes: SegmenterSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        width = sizes.width
-        self.stem = nn.Conv3d(8 * 2, width, 3, padding=1)
-        self.encoder = nn.ModuleList([Stage(width) for _ in range(LEVELS)])
-        self.down = nn.ModuleList([nn.Conv3d(width, width, 2, stride=2) for _ in range(LEVELS - 1)])
-        self.up = nn.ModuleList([nn.ConvTranspose3d(width, width, 2, stride=2) for _ in range(LEVELS - 1)])
-        self.decoder = nn.ModuleList([Stage(width) for _ in range(LEVELS - 1)])
-        self.head = nn.Conv3d(width, 8, 1)
-        self.about = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2))
+        channels = sizes.channels
+        steps = list(pairwise(channels))
+        self.stem = nn.Conv3d(8 * 2, channels[0], 3, padding=1)
+        self.encoder = nn.ModuleList([Stage(width) for width in channels])
+        self.down = nn.ModuleList([nn.Conv3d(fine, coarse, 2, stride=2) for fine, coarse in steps])
+        self.up = nn.ModuleList([nn.ConvTranspose3d(coarse, fine, 2, stride=2) for fine, coarse in steps])
+        self.decoder = nn.ModuleList([Stage(width) for width in channels[:-1]])
+        self.head = nn.Conv3d(channels[0], 8, 1)
+        self.about = nn.Sequential(nn.Linear(sum(channels), HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 2))
 
     def forward(self, image: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Look at patches.
@@ -117,13 +133,16 @@ class Segmenter(nn.Module):
             if n < LEVELS - 1:
                 kept.append(h)
                 h = self.down[n](h)
-        whole = h.mean(dim=(2, 3, 4))
+        found, stages = [h.mean(dim=(2, 3, 4))], []
         for n in reversed(range(LEVELS - 1)):
             h = self.decoder[n](self.up[n](h) + kept[n])
+            stages.append(h)
         logits = self.head(h)
-        share = torch.sigmoid(logits.detach()).mean(dim=1, keepdim=True)  # heads look where the body is
-        own = (h * share).sum(dim=(2, 3, 4)) / share.sum(dim=(2, 3, 4)).clamp(min=1.0)
-        about = self.about(torch.cat([whole, own], dim=1))
+        share = torch.sigmoid(logits.detach()).mean(dim=1, keepdim=True)
+        for n, h in enumerate(reversed(stages)):  # heads look where the body is, at every level
+            here = functional.avg_pool3d(share, 2**n)
+            found.append((h * here).sum(dim=(2, 3, 4)) / here.sum(dim=(2, 3, 4)).clamp(min=LEAST_SHARE))
+        about = self.about(torch.cat(found, dim=1))
         return unfolded(logits), about[:, 0], MIDDLE_VALUE + VALUES_PER_UNIT * about[:, 1]
 
 

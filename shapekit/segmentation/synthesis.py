@@ -155,8 +155,8 @@ def draw_volume(index: int, *, seed: int, spacing_mm: float = 2.0) -> Volume:
     return Volume(np.rint(hu).astype(np.int16), labels, share, whole, spacing_mm)
 
 
-def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
-    """Draw one patch of a phantom as a traversal would meet it; one in three shows nothing that is left to find.
+def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sample, Sample]:
+    """Draw one view of a phantom as a traversal would meet it, with two memories; one view in three shows nothing that is left to find.
 
     Parameters
     ----------
@@ -167,7 +167,9 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
 
     Returns
     -------
-    Sample
+    first, second : Sample
+        Of one image: the second as after the first one's body was accepted; where there was none, as before the last one in the patch was.
+        Twice the same where the patch shows no body.
     """
     view = _field_of_view(volume, generator)
     shown = [n for n, label in enumerate(volume.order) if _inside_mm3(volume, label, view) >= VISIBLE_MM3]
@@ -201,23 +203,34 @@ def draw_sample(volume: Volume, patch: int, *, generator: Generator) -> Sample:
     nearest = np.clip(np.rint(index - start).astype(np.int32), 0, np.array(source.shape) - 1)
     labels = np.where(inside, volume.labels[box][tuple(np.moveaxis(nearest, -1, 0))], 0)
     body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
-    target, label = _next_body(volume, labels, body, left, maps)
-    complete, value = 0.0, 0.0
+    first, label = _next_body(volume, labels, body, left, maps)
     if label:
-        complete = float(label not in volume.partial and _visible(volume, label, view, lattice) >= COMPLETE_FROM)
-        value = vote_of(LEVELS[label])
-    memory = np.zeros(lattice.shape, np.float32)
-    for label in known:
-        own = labels == label
+        second, other = _next_body(volume, labels, body, left[left.index(label) + 1 :], maps)
+    else:
+        second, other = _next_body(volume, labels, body, known[::-1], maps)
+    after, masks = [*known, label] if label else known, {}
+    for value in after:
+        own = labels == value
         if own.any():
-            memory[_remembered(np.where(own, body, np.float32(0.0)), generator) & (target < 0.5)] = 1.0
+            masks[value] = _remembered(np.where(own, body, np.float32(0.0)), generator)
     hu = new_intensities(cut(volume.hu), body, bone, generator)
     add_things(hu, bone, volume.spacing_mm, generator)
     hu = worse_scanner(hu, generator)
     hu[~inside] = AIR_HU
+    image = scaled(hu)
     flip = slice(None, None, -1) if generator.random() < 0.5 else slice(None)
-    image, memory, target = (np.ascontiguousarray(part[flip]) for part in (scaled(hu), memory, target))
-    return Sample(image, memory, target, complete, value)
+
+    def look(target: Array, value: int, recalled: Sequence[int]) -> Sample:
+        memory = np.zeros(lattice.shape, np.float32)
+        for one in recalled:
+            if one in masks:
+                memory[masks[one] & (target < 0.5)] = 1.0
+        complete = bool(value) and value not in volume.partial and _visible(volume, value, view, lattice) >= COMPLETE_FROM
+        image_of, memory, target = (np.ascontiguousarray(part[flip]) for part in (image, memory, target))
+        return Sample(image_of, memory, target, float(complete), vote_of(LEVELS[value]) if value else 0.0)
+
+    before = known[: known.index(other)] if other in known else known
+    return look(first, label, known), look(second, other, after if label else before)
 
 
 def _view(generator: Generator) -> Float:

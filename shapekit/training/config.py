@@ -78,11 +78,11 @@ class SegmenterConfig:
         Of the weights' start, the phantoms and the patches.
     patients : int
         Phantoms to draw; one in twenty, at least one, is held out to watch the training.
-    width, patch : int
-        See ``SegmenterSizes``; the paper's own patch is 128 at 1 mm.
+    width, growth, patch : int
+        See ``SegmenterSizes``; the paper's own patch is 128 at 1 mm, its width constant.
     spacing_mm : float
     batch, steps : int
-        Patches a step, and steps.
+        Views a step, each of which gives two patches, and steps.
     rate : float
         Highest learning rate (Adam, cosine).
     cross_entropy : float
@@ -92,12 +92,13 @@ class SegmenterConfig:
     checkpoint_every : int
         Steps.
     watched : int
-        Patches of held-out phantoms that are segmented at each checkpoint.
+        Batches of held-out phantoms that are segmented at each checkpoint.
     """
 
     seed: int = 1000
     patients: int = 80
-    width: int = 32
+    width: int = 24
+    growth: int = 24
     patch: int = 48
     spacing_mm: float = 2.0
     batch: int = 2
@@ -110,7 +111,7 @@ class SegmenterConfig:
 
     def __post_init__(self) -> None:
         _check_options(self, ("patients", "batch", "steps", "checkpoint_every", "watched"))
-        SegmenterSizes(self.width, self.patch, self.spacing_mm)
+        SegmenterSizes(self.width, self.patch, self.spacing_mm, self.growth)
         if self.precision not in ("32-true", "bf16-mixed"):
             raise InputError(f"precision is {self.precision!r}, but must be '32-true' or 'bf16-mixed'; correct the configuration.")
 

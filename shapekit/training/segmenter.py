@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from shapekit.core.checks import InputError
 from shapekit.networks import read_weights, write_weights
 from shapekit.ops import signed_distance
-from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_sample, segmenter_card
+from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_looks, segmenter_card
 from shapekit.training.config import SegmenterConfig
 from shapekit.training.loop import WARM_UP, tensors_under
 from shapekit.training.package import USE
@@ -104,8 +104,8 @@ def segmenter_loss(outputs: tuple[Tensor, Tensor, Tensor], batch: Patches, *, fp
 def draw_batch_of_patches(volumes: Sequence[Volume], config: SegmenterConfig, step: int, *, stream: int = 0) -> Patches:
     """Draw the batch of a step: the same for a seed and a step, whatever came before."""
     generator = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(stream, step)))
-    drawn = [draw_sample(volumes[int(generator.integers(len(volumes)))], config.patch, generator=own) for own in generator.spawn(config.batch)]
-    return gathered(drawn, config.spacing_mm)
+    drawn = [draw_looks(volumes[int(generator.integers(len(volumes)))], config.patch, generator=own) for own in generator.spawn(config.batch)]
+    return gathered([sample for pair in drawn for sample in pair], config.spacing_mm)
 
 
 class Steps(Dataset[Patches]):
@@ -141,7 +141,7 @@ class SegmenterTrainer:
         self.config, self.volumes, self.watched, self.device, self.cohort = config, volumes, watched, device, cohort
         self.path = folder / "segmentation-checkpoint.safetensors"
         torch.manual_seed(config.seed)
-        self.network = Segmenter(SegmenterSizes(config.width, config.patch, config.spacing_mm)).to(device)
+        self.network = Segmenter(SegmenterSizes(config.width, config.patch, config.spacing_mm, config.growth)).to(device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate)
         self.done = 0
 

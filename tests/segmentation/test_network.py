@@ -48,7 +48,17 @@ def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
         read_segmenter(path)
 
 
-@pytest.mark.parametrize("sizes", [(6, 48, 2.0), (8, 40, 2.0), (8, 16, 2.0), (8, 48, 0.1)])
+@pytest.mark.parametrize("sizes", [(6, 48, 2.0), (8, 40, 2.0), (8, 16, 2.0), (8, 48, 0.1), (8, 48, 2.0, 6), (8, 48, 2.0, -4)])
 def test_sizes_that_build_no_network_are_refused(sizes):
     with pytest.raises(InputError, match="build no network"):
         SegmenterSizes(*sizes)
+
+
+def test_coarser_levels_are_wider_by_their_growth_and_alike_without():
+    image = torch.zeros(1, 1, 32, 32, 32)
+    for growth, channels in ((0, (8, 8, 8, 8)), (4, (8, 12, 16, 20))):
+        sizes = SegmenterSizes(8, 32, 4.0, growth)
+        network = Segmenter(sizes)
+        assert sizes.channels == channels
+        assert tuple(stage.first.out_channels for stage in network.encoder) == channels
+        assert network(image, image)[0].shape == image.shape

@@ -8,7 +8,7 @@ from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Body, Image, Sdf
 from shapekit.phantom import acquire, draw_look, draw_patient, random_rotation, scan_grid, simulate_ct
-from shapekit.segmentation import draw_sample, volume_of_scan
+from shapekit.segmentation import draw_looks, volume_of_scan
 from shapekit.segmentation.labelling import EXTRA_VALUE, VALUES
 from shapekit.segmentation.scans import longest_row
 
@@ -61,7 +61,7 @@ def test_intensities_lie_where_the_bodies_lie(volume):
 
 
 def test_patches_can_be_drawn_of_it(volume):
-    samples = [draw_sample(volume, 32, generator=np.random.default_rng(n)) for n in range(40)]
+    samples = [sample for n in range(30) for sample in draw_looks(volume, 32, generator=np.random.default_rng(n))]
     shown = [sample for sample in samples if (sample.target > 0.5).any()]
     assert len(shown) > 12
     assert {sample.value for sample in shown} <= {18.0, 19.0, 20.0, 21.0}
@@ -76,8 +76,8 @@ def test_a_body_that_the_scan_cuts_is_never_told_to_be_whole():
     assert volume.partial == {19, 21}
     seen = {0.0: set(), 1.0: set()}
     for n in range(60):
-        sample = draw_sample(volume, 32, generator=np.random.default_rng(n))
-        seen[sample.complete].add(sample.value)
+        for sample in draw_looks(volume, 32, generator=np.random.default_rng(n)):
+            seen[sample.complete].add(sample.value)
     assert seen[1.0] == {20.0}
     assert {19.0, 21.0} <= seen[0.0]
 
@@ -99,7 +99,7 @@ def test_a_thirteenth_thoracic_and_a_sixth_lumbar_keep_their_names():
     _, ct, spine, _ = scanned(["T12", "T13", "L1"])
     volume = volume_of_scan(ct, spine, spacing_mm=SPACING_MM)
     assert volume.order == (19, 28, 20)
-    votes = {draw_sample(volume, 32, generator=np.random.default_rng(n)).value for n in range(40)}
+    votes = {sample.value for n in range(40) for sample in draw_looks(volume, 32, generator=np.random.default_rng(n))}
     assert EXTRA_VALUE in votes
     _, ct, spine, _ = scanned(["L5", "L6"])
     assert volume_of_scan(ct, spine, spacing_mm=SPACING_MM).order == (24, 25)

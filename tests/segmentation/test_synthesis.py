@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shapekit.segmentation import draw_sample, draw_volume
+from shapekit.segmentation import draw_looks, draw_volume
 from shapekit.segmentation.looks import add_things, new_intensities, worse_scanner
 from shapekit.segmentation.traversal import FIRST_MM3
 
@@ -14,8 +14,13 @@ def volume():
 
 
 @pytest.fixture(scope="module")
-def samples(volume):
-    return [draw_sample(volume, PATCH, generator=np.random.default_rng(n)) for n in range(90)]
+def pairs(volume):
+    return [draw_looks(volume, PATCH, generator=np.random.default_rng(n)) for n in range(60)]
+
+
+@pytest.fixture(scope="module")
+def samples(pairs):
+    return [sample for pair in pairs for sample in pair]
 
 
 def test_a_volume_is_the_same_for_its_seed_and_index(volume):
@@ -33,11 +38,32 @@ def test_bodies_lie_in_bones_and_bones_are_bright(volume):
         assert 6_000 < mm3 < 80_000
 
 
-def test_a_sample_is_the_same_for_its_generator(volume, samples):
-    again = draw_sample(volume, PATCH, generator=np.random.default_rng(5))
-    for name in ("image", "memory", "target"):
-        assert np.array_equal(getattr(samples[5], name), getattr(again, name))
-    assert (again.complete, again.value) == (samples[5].complete, samples[5].value)
+def test_looks_are_the_same_for_their_generator(volume, pairs):
+    for sample, again in zip(pairs[5], draw_looks(volume, PATCH, generator=np.random.default_rng(5)), strict=True):
+        for name in ("image", "memory", "target"):
+            assert np.array_equal(getattr(sample, name), getattr(again, name))
+        assert (again.complete, again.value) == (sample.complete, sample.value)
+
+
+def test_a_second_look_has_the_first_ones_body_in_memory(pairs):
+    followed, found_again, beside, kept = 0, 0, 0, []
+    for first, second in pairs:
+        assert np.array_equal(first.image, second.image)
+        assert second.target.any() or second.value == second.complete == 0.0
+        if first.value:
+            kept.extend(second.memory[first.target > 0.9])  # memory may be rough
+            assert (second.memory >= first.memory)[second.target < 0.5].all()
+            assert not second.value or second.value > first.value
+            followed += second.value > 0
+        else:
+            kept.extend(first.memory[second.target > 0.9])
+            assert (second.memory <= first.memory).all()
+            found_again += second.value > 0
+            beside += ((first.memory > second.memory) & (second.target < 0.5)).sum()
+    assert followed > 10
+    assert found_again > 5
+    assert beside > 0  # a rough memory of the body is gone as a whole
+    assert np.mean(kept) > 0.85
 
 
 def test_about_a_third_shows_nothing_that_is_left(samples):
@@ -63,7 +89,7 @@ def test_targets_are_worth_finding_and_memory_lies_above_them(samples):
 def test_a_body_that_neither_the_patch_nor_the_scan_cuts_is_told_to_be_whole(volume, monkeypatch):
     monkeypatch.setattr("shapekit.segmentation.synthesis.CUT_SHARE", 0.0)
     monkeypatch.setattr("shapekit.segmentation.synthesis.SIDE_CUT_SHARE", 0.0)
-    shown = [s for s in (draw_sample(volume, 48, generator=np.random.default_rng(n)) for n in range(100)) if s.value]
+    shown = [s for n in range(60) for s in draw_looks(volume, 48, generator=np.random.default_rng(n)) if s.value]
     edges = [max(int((np.take(s.target, end, axis) > 0.5).sum()) for axis in range(3) for end in (0, -1)) for s in shown]
     free = [sample.complete for sample, edge in zip(shown, edges, strict=True) if edge == 0]
     cut = [sample.complete for sample, edge in zip(shown, edges, strict=True) if edge > 30]
