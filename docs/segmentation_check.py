@@ -1,9 +1,11 @@
 """How well a trained network segments CTs that it has never seen, and what scores become of it; Markdown rows, each printed when it is known.
 
-    python docs/segmentation_check.py --weights segmentation.safetensors --phantoms 40
-    python docs/segmentation_check.py --weights segmentation.safetensors --phantoms 10 --from 40    # those after them
-    python docs/segmentation_check.py --weights segmentation.safetensors --data ../shared/data      # every vertebra's score from CT and from mask
-    python docs/segmentation_check.py --weights segmentation.safetensors --size out/size            # a large CT: wall time and peak memory
+    python docs/segmentation_check.py --phantoms 40
+    python docs/segmentation_check.py --phantoms 10 --from 40    # those after them
+    python docs/segmentation_check.py --data ../shared/data      # every vertebra's score from CT and from mask
+    python docs/segmentation_check.py --size out/size            # a large CT: wall time and peak memory
+
+with the networks that ship, or with those of ``--weights FILE ...``.
 
 Phantoms: cut and oblique fields of view, 0.8-3 mm slices, random looks, ribs, sacrum and neck as in training; the truth is the
 phantom's. Real cases: bodies cut from their masks by ``shapekit.spine`` stand for the truth. Nothing is learnt, tuned or calibrated on
@@ -246,7 +248,8 @@ def size(options: argparse.Namespace) -> None:
     path = options.size / "large.nii.gz"
     if not path.exists():
         large_ct(path, options.seed)
-    command = [sys.executable, "-m", "shapekit", "segment", str(path), "-o", str(options.size), "--weights", str(options.weights), "-d", "cpu", "-q"]
+    command = [sys.executable, "-m", "shapekit", "segment", str(path), "-o", str(options.size), "-d", "cpu", "-q"]
+    command += [word for file in options.weights or () for word in ("--weights", str(file))]
     begun = time.perf_counter()
     running = subprocess.Popen(command)
     _, status, usage = os.wait4(running.pid, 0)
@@ -271,7 +274,7 @@ def interruptible() -> Iterator[None]:
 def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", metavar="FILE", help="networks that look together; those that ship by default")
     parser.add_argument("--phantoms", type=int, default=0, metavar="N")
     parser.add_argument("--from", dest="start", type=int, default=0, metavar="K", help="begin with phantom K")
     parser.add_argument("--bare", action="store_true", help="phantoms without ribs, sacrum and neck")
@@ -280,8 +283,9 @@ def main() -> None:
     parser.add_argument("--no-scores", action="store_true", help="segmentations only")
     parser.add_argument("--size", type=Path, metavar="DIR", help="make a large CT in this folder, unless it is there, and segment it")
     options = parser.parse_args()
-    if not options.weights.exists():
-        parser.error(f"{options.weights.name} is not there; train it with `shapekit train --task segmentation`.")
+    for file in options.weights or ():
+        if not file.exists():
+            parser.error(f"{file.name} is not there; train it with `shapekit train --task segmentation`.")
     if options.phantoms:
         phantoms(options)
     if options.data:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from shapekit.results import SpineScore
 
+SEGMENT_WEIGHTS_HELP = (
+    "Weights that `shapekit train --task segmentation` wrote; given several times, these networks look together; by default the two that ship."
+)
 SEGMENT_HELP = "MASK is a CT: segment it first, iterative or totalsegmentator (where it is installed)."
 MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
 PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
@@ -41,7 +44,8 @@ def score(
     ] = None,
     segment: Annotated[str, typer.Option(help=SEGMENT_HELP)] = "",
     segment_weights: Annotated[
-        Optional[Path], typer.Option(help="Weights that `shapekit train --task segmentation` wrote; by default those that ship.", metavar="FILE")  # noqa: UP045
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help=SEGMENT_WEIGHTS_HELP, metavar="FILE"),
     ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from shapekit.segmentation import FoundVertebra, Segmentation
 
 WAYS = ("iterative", "totalsegmentator")
+WEIGHTS_HELP = (
+    "Weights that `shapekit train --task segmentation` wrote; given several times, these networks look together; by default the two that ship."
+)
 COLUMNS = ("level", "label", "complete", "complete_probability", "confidence", "vote", "volume_mm3", "centre_r_mm", "centre_a_mm", "centre_s_mm")
 
 
@@ -24,8 +27,8 @@ def segment(
     cts: Annotated[list[Path], typer.Argument(help="CTs in Hounsfield units (.nii, .nii.gz, .mha, .mhd, .nrrd).", metavar="CT...")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for <CT's stem>_seg.nii.gz and <CT's stem>_seg.csv.", metavar="DIR")],
     weights: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Weights that `shapekit train --task segmentation` wrote; by default those that ship.", metavar="FILE"),
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help=WEIGHTS_HELP, metavar="FILE"),
     ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
@@ -61,14 +64,14 @@ def segment(
     return max(codes)
 
 
-def segmented(ct: Path, how: str, weights: Path | None, device: str, *, quiet: bool = True) -> LabelMap:
+def segmented(ct: Path, how: str, weights: list[Path] | None, device: str, *, quiet: bool = True) -> LabelMap:
     """Segment a CT for ``shapekit score --segment``.
 
     Parameters
     ----------
     ct : Path
     how : {"iterative", "totalsegmentator"}
-    weights : Path or None
+    weights : list of Path or None
         Of the iterative segmentation.
     device : str
         As the commands take it.
@@ -99,7 +102,7 @@ def segmented(ct: Path, how: str, weights: Path | None, device: str, *, quiet: b
     return found.labels
 
 
-def _iterative(ct: Path, weights: Path | None, device: str, *, quiet: bool) -> Segmentation:
+def _iterative(ct: Path, weights: list[Path] | None, device: str, *, quiet: bool) -> Segmentation:
     from shapekit.cli.bars import counting
     from shapekit.io.paths import stem
     from shapekit.io.volumes import read_volume
@@ -108,7 +111,7 @@ def _iterative(ct: Path, weights: Path | None, device: str, *, quiet: bool) -> S
     from shapekit.segmentation.traversal import MOST_BODIES
 
     with counting(f"bodies of {stem(ct)}", MOST_BODIES, quiet=quiet) as done:
-        return segment_ct(read_volume(ct), name=stem(ct), weights=weights, device=torch_device(device), progress=done)
+        return segment_ct(read_volume(ct), name=stem(ct), weights=weights or None, device=torch_device(device), progress=done)
 
 
 def _save(found: Segmentation, folder: Path) -> None:

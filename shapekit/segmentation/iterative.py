@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
-from shapekit.io.shipped import shipped_weights
+from shapekit.io.shipped import shipped_segmenters
 from shapekit.ops.sampling import resample_field
 from shapekit.segmentation.labelling import INCOMPLETE, SCHEME, VALUES, best_sequence
 from shapekit.segmentation.network import NetworkEye, read_segmenter
@@ -93,7 +93,7 @@ def segment_ct(
     image: Image,
     *,
     name: str = "ct",
-    weights: str | Path | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     eye: Eye | None = None,
     patch: int = 48,
     spacing_mm: float = 2.0,
@@ -108,8 +108,8 @@ def segment_ct(
         Hounsfield units, any orientation and spacing.
     name : str
         What results call it.
-    weights : path, optional
-        A file that ``shapekit train --task segmentation`` wrote; by default those that ship.
+    weights : path or sequence of paths, optional
+        Files that ``shapekit train --task segmentation`` wrote, whose networks look together; by default the two that ship.
     eye : callable, optional
         What looks at patches instead of a trained network; see ``traversal.Eye``.
     patch : int
@@ -131,7 +131,7 @@ def segment_ct(
         If the image is no CT in Hounsfield units, or the weights cannot be read.
     """
     if eye is None:
-        eye = read_segmenter(shipped_weights("segmentation") if weights is None else weights, device=device)
+        eye = read_segmenter(shipped_segmenters() if weights is None else weights, device=device)
     identity = ""
     if isinstance(eye, NetworkEye):
         patch, spacing_mm, identity = eye.sizes.patch, eye.sizes.spacing_mm, eye.identity

@@ -7,6 +7,7 @@ one body from the next and cost little, may be wider than the finest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -147,39 +148,52 @@ class Segmenter(nn.Module):
 
 
 class NetworkEye:
-    """A trained network as the traversal uses it.
+    """Trained networks as the traversal uses them: what they say of a patch on average.
 
     Parameters
     ----------
-    network : Segmenter
+    networks : sequence of Segmenter
+        On patches and voxels of the same size.
     identity : str
-        Of its weights.
+        Of their weights.
     device : str
         A torch device.
+
+    Raises
+    ------
+    InputError
+        If there is none, or two were built for other patches or voxels.
     """
 
-    def __init__(self, network: Segmenter, *, identity: str = "", device: str = "cpu") -> None:
-        self.network, self.identity, self.device = network.eval().to(device), identity, device
+    def __init__(self, networks: Sequence[Segmenter], *, identity: str = "", device: str = "cpu") -> None:
+        if len({(network.sizes.patch, network.sizes.spacing_mm) for network in networks}) != 1:
+            raise InputError(
+                f"{len(networks)} segmentation networks do not see patches of one size; give weights trained on the same patch and spacing_mm."
+            )
+        self.networks, self.identity, self.device = [network.eval().to(device) for network in networks], identity, device
 
     @property
     def sizes(self) -> SegmenterSizes:
-        """What the network was built for."""
-        return self.network.sizes
+        """What the first network was built for; all see the same patches."""
+        return self.networks[0].sizes
 
     def __call__(self, image: NDArray[np.float32], memory: NDArray[np.bool_], start: NDArray[np.int64]) -> Sight:  # noqa: ARG002
         """Look at one patch; where it begins does not matter."""
         with torch.inference_mode():
             pair = [torch.from_numpy(np.ascontiguousarray(part, np.float32))[None, None].to(self.device) for part in (image, memory)]
-            logits, complete, value = self.network(*pair)
-            return Sight(torch.sigmoid(logits)[0, 0].cpu().numpy(), float(torch.sigmoid(complete)[0]), float(value[0]))
+            told = [network(*pair) for network in self.networks]
+            body, complete, value = (
+                torch.stack(parts).mean(dim=0) for parts in zip(*((torch.sigmoid(a), torch.sigmoid(b), c) for a, b, c in told), strict=True)
+            )
+            return Sight(body[0, 0].cpu().numpy(), float(complete[0]), float(value[0]))
 
 
-def read_segmenter(path: str | Path, *, device: str = "cpu") -> NetworkEye:
-    """Read a trained network.
+def read_segmenter(paths: str | Path | Sequence[str | Path], *, device: str = "cpu") -> NetworkEye:
+    """Read a trained network, or several that look together.
 
     Parameters
     ----------
-    path : path
+    paths : path or sequence of paths
         What ``shapekit train --task segmentation`` wrote.
     device : str
         A torch device.
@@ -191,18 +205,21 @@ def read_segmenter(path: str | Path, *, device: str = "cpu") -> NetworkEye:
     Raises
     ------
     InputError
-        If the file is missing, damaged or holds something else.
+        If a file is missing, damaged or holds something else, or they do not see patches of one size.
     """
-    tensors, card, identity = read_weights(path, KIND)
-    try:
-        sizes = SegmenterSizes(**card["sizes"])  # type: ignore[arg-type]
-        network = Segmenter(sizes)
-        network.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(
-            f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
-        ) from error
-    return NetworkEye(network, identity=identity, device=device)
+    networks, identities = [], []
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        tensors, card, identity = read_weights(path, KIND)
+        try:
+            network = Segmenter(SegmenterSizes(**card["sizes"]))  # type: ignore[arg-type]
+            network.load_state_dict({name: value.float() for name, value in tensors.items()})
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise InputError(
+                f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
+            ) from error
+        networks.append(network)
+        identities.append(identity)
+    return NetworkEye(networks, identity="+".join(identities), device=device)
 
 
 def segmenter_card(sizes: SegmenterSizes, config: dict[str, object]) -> dict[str, object]:

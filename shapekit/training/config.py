@@ -102,7 +102,7 @@ class SegmenterConfig:
     patch: int = 48
     spacing_mm: float = 2.0
     batch: int = 2
-    steps: int = 44000
+    steps: int = 26000
     rate: float = 1e-3
     cross_entropy: float = 0.5
     precision: str = "32-true"

@@ -33,9 +33,28 @@ def test_a_file_gives_the_same_sight_again(network, tmp_path):
     image, memory = generator.normal(size=(32, 32, 32)).astype(np.float32), generator.random((32, 32, 32)) > 0.5
     eye = read_segmenter(path)
     assert (eye.identity, eye.sizes) == (identity, SMALL)
-    one, other = (look(image, memory, np.zeros(3, int)) for look in (NetworkEye(network), eye))
+    one, other = (look(image, memory, np.zeros(3, int)) for look in (NetworkEye([network]), eye))
     assert np.array_equal(one.probability, other.probability)
     assert (one.complete, one.value) == (other.complete, other.value)
+
+
+def test_several_networks_look_together(network, tmp_path):
+    torch.manual_seed(5)
+    other, paths = Segmenter(SMALL), [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    identities = [write_weights(path, own.state_dict(), segmenter_card(SMALL, {})) for path, own in zip(paths, (network, other), strict=True)]
+    image, memory, start = np.random.default_rng(0).normal(size=(32, 32, 32)).astype(np.float32), np.zeros((32, 32, 32), bool), np.zeros(3, int)
+    together = read_segmenter(paths)
+    assert together.identity == "+".join(identities)
+    one, two, both = (look(image, memory, start) for look in (read_segmenter(paths[0]), read_segmenter(paths[1]), together))
+    np.testing.assert_allclose(both.probability, (one.probability + two.probability) / 2, atol=1e-6)
+    assert both.complete == pytest.approx((one.complete + two.complete) / 2)
+    assert both.value == pytest.approx((one.value + two.value) / 2)
+    assert abs(one.value - two.value) > 1e-3
+
+
+def test_networks_that_see_other_patches_do_not_look_together(network):
+    with pytest.raises(InputError, match="do not see patches of one size"):
+        NetworkEye([network, Segmenter(SegmenterSizes(8, 48, 4.0))])
 
 
 def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
