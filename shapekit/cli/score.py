@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from shapekit.cli.segment import WEIGHTS_HELP
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shapekit.results import SpineScore
 
-SEGMENT_WEIGHTS_HELP = (
-    "Weights that `shapekit train --task segmentation` wrote; given several times, these networks look together; by default the two that ship."
-)
 SEGMENT_HELP = "MASK is a CT: segment it first, iterative or totalsegmentator (where it is installed)."
 MESHES_HELP = "Mesh formats, with commas: glb,stl,3mf,ply,obj,vtp."
 PRINT_HELP = "Write plates for printing: expected and actual bodies, whole and halved."
@@ -45,7 +44,7 @@ def score(
     segment: Annotated[str, typer.Option(help=SEGMENT_HELP)] = "",
     segment_weights: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Option(help=SEGMENT_WEIGHTS_HELP, metavar="FILE"),
+        typer.Option(help=WEIGHTS_HELP, metavar="FILE"),
     ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, gpu or gpu:N.")] = "auto",
     meshes: Annotated[str, typer.Option(help=MESHES_HELP, metavar="FORMATS")] = "",
