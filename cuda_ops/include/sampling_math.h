@@ -35,7 +35,7 @@ SHAPEKIT_INLINE void sampled(const Field& field, const Places& places, float* ou
     const int last = axis == 2 ? side - 2 : side - 1;
     for (int n = 0; n < TOGETHER; ++n) {
       const double inside = smaller(larger(places.index[axis][n], 0.0), double(side - 1));
-      const int floor = larger(smaller(int(inside), last), 0);  // not negative: rounds down
+      const int floor = larger(smaller(int(inside), last), 0);  // rounds down; last is -1 for a single voxel along the last axis
       before[n] += floor * stride;
       if (axis < 2) step[axis][n] = floor + 1 < side ? stride : 0;
       share[axis][n] = float(inside - floor);
