@@ -86,11 +86,13 @@ def bar(shape: tuple[int, ...], spacing_mm: Spacing, line: Float, radius: float)
     for a, b in pairwise(line):
         i, j, k = _places(shape, spacing_mm, a)
         d = (b - a).astype(np.float32)
-        along = (i * d[0])[:, None, None] + (j * d[1])[None, :, None] + (k * d[2])[None, None, :]
-        along = np.clip(along / np.float32(max(float(d @ d), 1e-6)), 0.0, 1.0)
-        square = (i[:, None, None] - along * d[0]) ** 2 + (j[None, :, None] - along * d[1]) ** 2 + (k[None, None, :] - along * d[2]) ** 2
+        square_of = max(float(d @ d), 1e-6)
+        onto = (i * d[0])[:, None, None] + ((j * d[1])[:, None] + k * d[2])
+        along = np.clip(onto / np.float32(square_of), np.float32(0.0), np.float32(1.0))
+        square = (i**2)[:, None, None] + ((j**2)[:, None] + k**2)
+        square += along * (along * np.float32(square_of) - 2 * onto)
         np.minimum(best, square, out=best)
-    return np.asarray(np.sqrt(best) - np.float32(radius))
+    return np.asarray(np.sqrt(np.maximum(best, 0.0)) - np.float32(radius))
 
 
 def _places(shape: tuple[int, ...], spacing_mm: Spacing, middle: Float) -> list[Array]:

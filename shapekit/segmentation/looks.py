@@ -68,8 +68,12 @@ def add_things(hu: Array, bone: Array, spacing_mm: float, generator: Generator) 
         start, direction = generator.uniform(0.0, 1.0, 3) * size, generator.standard_normal(3)
         bend = generator.normal(0.0, 0.006, 3)
         along = np.linspace(0.0, generator.uniform(30.0, 120.0), 7)[:, None]
-        line = start + along * direction / np.linalg.norm(direction) + bend * along**2
-        put_bone(hu, bar(hu.shape, spacing_mm, line, generator.uniform(2.5, 6.0)), spacing_mm, solid, generator)
+        line, radius = start + along * direction / np.linalg.norm(direction) + bend * along**2, generator.uniform(2.5, 6.0)
+        low = np.clip(np.floor((line.min(axis=0) - radius) / spacing_mm), 0, hu.shape).astype(int)
+        high = np.clip(np.ceil((line.max(axis=0) + radius) / spacing_mm) + 1, low, hu.shape).astype(int)
+        if (high > low).all():
+            box = tuple(slice(*ends) for ends in zip(low, high, strict=True))
+            put_bone(hu[box], bar(hu[box].shape, spacing_mm, line - low * spacing_mm, radius), spacing_mm, solid[box], generator)
     if generator.random() < 0.06:
         for _ in range(int(generator.integers(1, 4))):
             middle, direction = generator.uniform(0.25, 0.75, 3) * size, generator.standard_normal(3)

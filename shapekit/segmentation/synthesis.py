@@ -172,7 +172,7 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
         Twice the same where the patch shows no body.
     """
     view = _field_of_view(volume, generator)
-    shown = [n for n, label in enumerate(volume.order) if _inside_mm3(volume, label, view) >= VISIBLE_MM3]
+    shown = _shown(volume, view)
     empty = not shown or generator.random() < EMPTY_SHARE
     if empty:
         seen = len(volume.order)
@@ -192,16 +192,16 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
     onto = np.eye(4)
     onto[:3, :3], onto[:3, 3] = maps, middle - maps @ np.full(3, (patch - 1) / 2)
     lattice = Grid((patch, patch, patch), onto)
-    index = lattice.points()
-    inside = _inside(index, view)
-    box, start = _around(index, volume.hu.shape)
+    inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
+    box, start = _around(lattice, volume.hu.shape)
     source = Grid(volume.hu.shape, np.eye(4)).crop(start, volume.hu[box].shape)
 
     def cut(array: NDArray[np.generic]) -> Array:
         return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
 
-    nearest = np.clip(np.rint(index - start).astype(np.int32), 0, np.array(source.shape) - 1)
-    labels = np.where(inside, volume.labels[box][tuple(np.moveaxis(nearest, -1, 0))], 0)
+    axes, sides = np.eye(3), source.shape
+    nearest = [np.clip(np.rint(_along(lattice, axes[n]) - start[n]).astype(np.int32), 0, side - 1) for n, side in enumerate(sides)]
+    labels = np.where(inside, volume.labels[box].take((nearest[0] * sides[1] + nearest[1]) * sides[2] + nearest[2]), 0)
     body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
     first, label = _next_body(volume, labels, body, left, maps)
     if label:
@@ -270,15 +270,25 @@ def _inside(points: NDArray[np.number], view: Float) -> NDArray[np.bool_]:
     return np.asarray((points @ view[:, :3].T >= -view[:, 3]).all(axis=-1))
 
 
-def _inside_mm3(volume: Volume, label: int, view: Float) -> float:
-    """How much of a body a field of view holds, mm³."""
-    where, share = volume.places[label]
-    return float(share[_inside(where, view)].sum()) * volume.spacing_mm**3
+def _along(lattice: Grid, direction: Float) -> Array:
+    """How far along a direction, (3,), each of a lattice's points lies; its shape."""
+    i, j, k = (
+        np.float32(step) * np.arange(side, dtype=np.float32) for step, side in zip(direction @ lattice.affine[:3, :3], lattice.shape, strict=True)
+    )
+    return np.asarray((i + np.float32(direction @ lattice.affine[:3, 3]))[:, None, None] + (j[:, None] + k))
 
 
-def _around(index: Float, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
-    """Part of a volume that points lie in, at least a voxel of it, and where it begins."""
-    corners = index[:: index.shape[0] - 1, :: index.shape[1] - 1, :: index.shape[2] - 1].reshape(-1, 3)
+def _shown(volume: Volume, view: Float) -> list[int]:
+    """Which bodies, by their place from above, a field of view holds enough of."""
+    where, share = (np.concatenate(parts) for parts in zip(*(volume.places[label] for label in volume.order), strict=True))
+    starts = np.cumsum([0, *(len(volume.places[label][1]) for label in volume.order[:-1])])
+    held = np.add.reduceat(share * _inside(where.astype(np.float32), view.astype(np.float32)), starts) * volume.spacing_mm**3
+    return np.flatnonzero(held >= VISIBLE_MM3).tolist()
+
+
+def _around(lattice: Grid, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
+    """Part of a volume that a lattice lies in, at least a voxel of it, and where it begins."""
+    corners = lattice.to_world(np.array(np.meshgrid(*((0, side - 1) for side in lattice.shape))).reshape(3, -1).T)
     low = np.clip(np.floor(corners.min(axis=0)).astype(np.int64), 0, np.array(shape) - 1)
     high = np.clip(np.ceil(corners.max(axis=0)).astype(np.int64) + 1, low + 1, shape)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), low

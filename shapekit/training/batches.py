@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
 
 import numpy as np
 import torch
@@ -13,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from shapekit.core.conventions import COARSE_SHAPE
-from shapekit.predictors.linear import LEVELS, LinearModel
+from shapekit.predictors.linear import LEVELS
 from shapekit.training.samples import Samples, seeded
 
 GONE, ONE_SIDED, DROPPED, MENDED = 0.06, 0.12, 0.08, 0.25
 """Chances that a neighbour is missing and the next takes its seat, that one side is, that a slot is empty, that a broken neighbour is shown whole."""
 SCALED = 0.5
+HOST = torch.device("cpu")
 SCALE_SD, STRETCH_SD = 0.06, 0.03
 
 PLACE_OF_RANK = {level.rank: n for n, level in enumerate(LEVELS)}
@@ -44,19 +44,6 @@ class Batch:
     level: Tensor
     target: Tensor
     places: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Move to a device."""
-        return Batch(*(getattr(self, field.name).to(device) for field in dataclass_fields(self)))
-
-    def guesses(self, model: LinearModel) -> Tensor:
-        """What the linear model expects; (B, 1, 40, 32, 32) float32, mm."""
-        shapes, places = self.fields.cpu().numpy(), self.places.tolist()
-        made = [
-            model.guess(shape, [None if place < 0 else place for place in seats], target)[0]
-            for shape, seats, target in zip(shapes, places, self.level.tolist(), strict=True)
-        ]
-        return torch.from_numpy(np.stack(made)[:, None]).to(self.fields.device)
 
 
 @dataclass(frozen=True)
@@ -107,11 +94,11 @@ def _seated(above: list[int], below: list[int]) -> tuple[int | None, ...]:
     )
 
 
-def assembled(spines: Sequence[Samples], seats: Sequence[Seats]) -> Batch:
-    """Gather the tensors of a batch."""
-    fields = np.zeros((len(seats), 4, *COARSE_SHAPE), dtype=np.float32)
+def assembled(spines: Sequence[Samples], seats: Sequence[Seats], *, device: torch.device = HOST) -> Batch:
+    """Gather the tensors of a batch, on a device."""
+    fields = np.zeros((len(seats), 4, *COARSE_SHAPE), dtype=np.float16)  # as samples hold them
     present = np.zeros((len(seats), 4), dtype=bool)
-    target = np.zeros((len(seats), 1, *COARSE_SHAPE), dtype=np.float32)
+    target = np.zeros((len(seats), 1, *COARSE_SHAPE), dtype=np.float16)
     level = np.zeros(len(seats), dtype=np.int64)
     places = np.full((len(seats), 4), -1, dtype=np.int64)
     for n, (spine, seat) in enumerate(zip(spines, seats, strict=True)):
@@ -123,10 +110,13 @@ def assembled(spines: Sequence[Samples], seats: Sequence[Seats]) -> Batch:
                 places[n, slot] = PLACE_OF_RANK[int(spine.ranks[who])]
         target[n, 0] = spine.healthy[seat.target]
         level[n] = PLACE_OF_RANK[int(spine.ranks[seat.target])]
-    return Batch(*(torch.from_numpy(part) for part in (fields, present, level, target, places)))
+    batch = Batch(*(torch.from_numpy(part).to(device) for part in (fields, present, level, target, places)))
+    return replace(batch, fields=batch.fields.float(), target=batch.target.float())
 
 
-def draw_batch(cohort: Sequence[Samples], targets: Sequence[tuple[int, int]], count: int, *, key: tuple[int, ...], seed: int) -> Batch:
+def draw_batch(
+    cohort: Sequence[Samples], targets: Sequence[tuple[int, int]], count: int, *, key: tuple[int, ...], seed: int, device: torch.device = HOST
+) -> Batch:
     """Draw targets, their company and their augmentation; the same for the same seed and key.
 
     Parameters
@@ -138,12 +128,14 @@ def draw_batch(cohort: Sequence[Samples], targets: Sequence[tuple[int, int]], co
     key : tuple of int
         Stage, step and process.
     seed : int
+    device : torch.device
+        Where they are mirrored and scaled, and stay.
     """
     generator = seeded(seed, *key)
     picked = [targets[int(n)] for n in generator.integers(0, len(targets), count)]
     seats = [draw_seats(cohort[n], t, generator) for n, t in picked]
-    batch = assembled([cohort[n] for n, _ in picked], seats)
-    mirrored = torch.from_numpy(generator.random(count) < 0.5)
+    batch = assembled([cohort[n] for n, _ in picked], seats, device=device)
+    mirrored = torch.from_numpy(generator.random(count) < 0.5).to(device)
     scale = np.exp(SCALE_SD * generator.standard_normal((count, 1)) + STRETCH_SD * generator.standard_normal((count, 3)))
     scale[generator.random(count) >= SCALED] = 1.0
     both = torch.cat([batch.fields, batch.target], dim=1)
@@ -161,7 +153,9 @@ def _scaled(fields: Tensor, scale: Tensor) -> Tensor:
     for axis in range(3):
         theta[:, axis, axis] = 1.0 / scale[turned, 2 - axis]  # grid_sample wants the last array axis first
     grid = functional.affine_grid(theta, [len(turned), *fields.shape[1:]], align_corners=False)
+    factor = scale[turned].mean(dim=1)[:, None, None, None, None]
+    turned, grid, factor = (part.to(fields.device) for part in (turned, grid, factor))
     moved = functional.grid_sample(fields[turned], grid, mode="bilinear", padding_mode="border", align_corners=False)
     fields = fields.clone()
-    fields[turned] = moved * scale[turned].mean(dim=1)[:, None, None, None, None]
+    fields[turned] = moved * factor
     return fields

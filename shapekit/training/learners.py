@@ -16,6 +16,7 @@ from shapekit.networks.critic import occupancy
 from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch
 from shapekit.training.config import TrainingConfig
+from shapekit.training.linear import BatchGuess
 from shapekit.training.losses import shape_loss, surface_error_mm
 
 QUARTER = (-0.0234375, 0.2265625, 0.8671875, -0.0703125)
@@ -61,7 +62,7 @@ class EfficientLearner:
     """Distance fields at 2 mm, as corrections to the linear model's guess."""
 
     def __init__(self, config: TrainingConfig, model: LinearModel) -> None:
-        self.config, self.model = config, model
+        self.config, self.guess = config, BatchGuess(model)
 
     def networks(self) -> dict[str, nn.Module]:
         """See ``Learner``."""
@@ -75,7 +76,8 @@ class EfficientLearner:
 
     def first(self, batch: Batch) -> Tensor:
         """See ``Learner``."""
-        return batch.guesses(self.model)
+        guess: Tensor = self.guess.to(batch.fields.device)(batch)
+        return guess
 
     def made(self, network: Network, batch: Batch, before: Tensor | None) -> Tensor:
         """See ``Learner``."""

@@ -74,10 +74,12 @@ class Trainer:
             optimiser = torch.optim.AdamW(network.parameters(), lr=rates[name][0], betas=rates[name][1], weight_decay=0.01)
             self.optimisers[name] = self.fabric.setup_optimizers(optimiser)
         self.average = {name: {k: v.detach().clone() for k, v in self.networks[name].state_dict().items()} for name in STAGES}
+        self.best: dict[str, dict[str, Tensor]] = {}
+        self.best_mm = dict.fromkeys(STAGES, math.inf)
         self.done = dict.fromkeys(STAGES, 0)
 
     def run(self, progress: Progress | None = None) -> None:
-        """Train what is left of both stages."""
+        """Train what is left of both stages; each ends with its average where that erred least on held-out spines."""
         steps = {"coarse": self.config.coarse_steps, "refine": self.config.refine_steps}
         for stage in STAGES:
             if stage == "refine" and self.done["refine"] == 0:
@@ -90,14 +92,19 @@ class Trainer:
                 self.done[stage] = step + 1
                 if self.fabric.is_global_zero and ((step + 1) % self.config.checkpoint_every == 0 or step + 1 == steps[stage]):
                     told |= self.validated(stage)
+                    if told.get("validation_mm", math.inf) < self.best_mm[stage]:
+                        self.best_mm[stage] = told["validation_mm"]
+                        self.best[stage] = {name: value.clone() for name, value in self.average[stage].items()}
                     self.save_checkpoint()
                 if progress is not None:
                     progress(stage, step + 1, steps[stage], told)
+            kept = self.fabric.broadcast(self.best.get(stage, self.average[stage]))
+            self.average[stage] = {name: value.clone() for name, value in kept.items()}
 
     def _batch(self, stage: str, step: int) -> Batch:
         key = (STAGES.index(stage), step, self.fabric.global_rank)
-        drawn = draw_batch(self.cohort, self.targets, self.config.batch, key=key, seed=self.config.seed)
-        return self.learner.shown(drawn.to(self.fabric.device))
+        drawn = draw_batch(self.cohort, self.targets, self.config.batch, key=key, seed=self.config.seed, device=self.fabric.device)
+        return self.learner.shown(drawn)
 
     def _set_rate(self, stage: str, step: int, steps: int) -> None:
         factor = min((step + 1) / WARM_UP, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
@@ -189,7 +196,7 @@ class Trainer:
         with torch.no_grad():
             for spine in self.validation:
                 seats = [full_seats(spine, t) for n, t in targets_of([spine])]
-                batch = assembled([spine] * len(seats), seats).to(self.fabric.device)
+                batch = assembled([spine] * len(seats), seats, device=self.fabric.device)
                 errors.append(self.learner.error_mm(self._made(stage, self.learner.shown(batch)), batch))
         self.networks[stage].load_state_dict(live)
         return {"validation_mm": float(torch.cat(errors).mean())}
@@ -201,9 +208,10 @@ class Trainer:
             tensors |= {f"live.{name}.{k}": v for k, v in network.state_dict().items()}
             state = self.optimisers[name].optimizer.state_dict()["state"]
             tensors |= {f"optimiser.{name}.{n}.{k}": torch.as_tensor(v) for n, entry in state.items() for k, v in entry.items()}
-        for name, kept in self.average.items():
-            tensors |= {f"average.{name}.{k}": v for k, v in kept.items()}
+        for what, averages in (("average", self.average), ("best", self.best)):
+            tensors |= {f"{what}.{name}.{k}": v for name, kept in averages.items() for k, v in kept.items()}
         card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size}
+        card |= {"best_mm": {name: self.best_mm[name] for name in self.best}}
         write_weights(self.folder / "checkpoint.safetensors", tensors, card)
 
     def resume(self) -> bool:
@@ -231,11 +239,13 @@ class Trainer:
                 state.setdefault(int(number), {})[field] = value
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
         self.average = {name: tensors_under(tensors, f"average.{name}.") for name in STAGES}
+        for name, error in card.get("best_mm", {}).items():  # type: ignore[attr-defined]
+            self.best_mm[name], self.best[name] = error, tensors_under(tensors, f"best.{name}.")
         self.done = {name: int(card["done"][name]) for name in STAGES}  # type: ignore[index]
         return True
 
     def tensors(self) -> dict[str, Tensor]:
-        """Averaged weights of both generators, as they are shipped."""
+        """Averaged weights of both generators, as they are shipped; see ``run``."""
         return {f"{name}.{k}": v for name in STAGES for k, v in self.average[name].items()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -32,7 +33,7 @@ LABEL_WEIGHT = 0.02
 HELD_OUT = 20
 """One in so many only watches."""
 DRAWING = 2
-"""Processes that draw batches: one draws about as long as a step takes."""
+"""Processes that draw batches: on a CPU one draws about as long as a step takes; beside a GPU every core but this process's draws."""
 OF_SCANS = {"licence": "not stated; the scans' own terms decide", "limits": "thoracic and lumbar levels, as its cohort shows them"}
 """What the card of weights from a user's scans says instead of the phantoms'."""
 VALIDATION_STREAM = 1
@@ -41,12 +42,11 @@ Progress = Callable[[int, int, dict[str, float]], None]
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """A batch: ``image``, ``memory``, ``target``, ``nearness`` (B, 1, P, P, P) and ``complete``, ``value``, ``present`` (B,)."""
+    """A batch: ``image``, ``memory``, ``target`` (B, 1, P, P, P) and ``complete``, ``value``, ``present`` (B,)."""
 
     image: Tensor
     memory: Tensor
     target: Tensor
-    nearness: Tensor
     complete: Tensor
     value: Tensor
     present: Tensor
@@ -56,19 +56,17 @@ class Patches:
         return Patches(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-def gathered(samples: Sequence[Sample], spacing_mm: float) -> Patches:
-    """Lay samples into tensors, with each voxel's weight by its distance from the surface: 1 + 8 exp(-d² / 36), d in mm."""
-    nearness = []
-    for sample in samples:
-        inside = sample.target > 0.5
-        if inside.any() and not inside.all():
-            distance = signed_distance(inside, (spacing_mm,) * 3)
-            nearness.append(1.0 + NEAR * np.exp(-(distance.astype(np.float32) ** 2) / REACH_MM2))
-        else:
-            nearness.append(np.ones_like(sample.target))
+def gathered(samples: Sequence[Sample]) -> Patches:
+    """Lay samples into tensors."""
     image, memory, target = (torch.from_numpy(np.stack([getattr(s, name) for s in samples])[:, None]) for name in ("image", "memory", "target"))
     complete, value = (torch.tensor([getattr(s, name) for s in samples], dtype=torch.float32) for name in ("complete", "value"))
-    return Patches(image, memory, target, torch.from_numpy(np.stack(nearness).astype(np.float32)[:, None]), complete, value, (value > 0).float())
+    return Patches(image, memory, target, complete, value, (value > 0).float())
+
+
+def nearness(target: Tensor, spacing_mm: float) -> Tensor:
+    """Weight voxels by their distance d (mm) from a body's surface: 1 + 8 exp(-d² / 36); (B, 1, P, P, P) shares of body → the same shape."""
+    distance = signed_distance(target[:, 0] > 0.5, (spacing_mm,) * 3)
+    return 1.0 + NEAR * torch.exp(-(distance**2) / REACH_MM2)[:, None]
 
 
 def segmenter_loss(outputs: tuple[Tensor, Tensor, Tensor], batch: Patches, *, fp_weight: float, cross_entropy: float, spacing_mm: float) -> Tensor:
@@ -94,7 +92,7 @@ def segmenter_loss(outputs: tuple[Tensor, Tensor, Tensor], batch: Patches, *, fp
     wrong = fp_weight * (1.0 - batch.target) * made + batch.target * (1.0 - made)
     entropy = functional.binary_cross_entropy_with_logits(logits, batch.target, reduction="none")
     scale = spacing_mm**3 / TYPICAL_MM3
-    loss = ((wrong + cross_entropy * entropy) * batch.nearness).sum() * scale / len(logits)
+    loss = ((wrong + cross_entropy * entropy) * nearness(batch.target, spacing_mm)).sum() * scale / len(logits)
     count = batch.present.sum().clamp(min=1.0)
     whole = functional.binary_cross_entropy_with_logits(complete, batch.complete, reduction="none")
     apart = (value - batch.value).abs()
@@ -105,7 +103,7 @@ def draw_batch_of_patches(volumes: Sequence[Volume], config: SegmenterConfig, st
     """Draw the batch of a step: the same for a seed and a step, whatever came before."""
     generator = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(stream, step)))
     drawn = [draw_looks(volumes[int(generator.integers(len(volumes)))], config.patch, generator=own) for own in generator.spawn(config.batch)]
-    return gathered([sample for pair in drawn for sample in pair], config.spacing_mm)
+    return gathered([sample for pair in drawn for sample in pair])
 
 
 class Steps(Dataset[Patches]):
@@ -141,7 +139,10 @@ class SegmenterTrainer:
         self.config, self.volumes, self.watched, self.device, self.cohort = config, volumes, watched, device, cohort
         self.path = folder / "segmentation-checkpoint.safetensors"
         torch.manual_seed(config.seed)
-        self.network = Segmenter(SegmenterSizes(config.width, config.patch, config.spacing_mm, config.growth)).to(device)
+        sizes = SegmenterSizes(config.width, config.patch, config.spacing_mm, config.growth)
+        self.network = Segmenter(sizes).to(device)
+        if device != "cpu":
+            self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as a GPU's convolutions are fastest
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate)
         self.done = 0
 
@@ -149,7 +150,8 @@ class SegmenterTrainer:
         """Train what is left; other processes draw the next batches meanwhile."""
         config = self.config
         left = range(self.done, config.steps)
-        batches = DataLoader(Steps(self.volumes, config), batch_size=None, sampler=left, num_workers=DRAWING, prefetch_factor=4)
+        drawing = DRAWING if self.device == "cpu" else max(cpu_count() - 1, DRAWING)
+        batches = DataLoader(Steps(self.volumes, config), batch_size=None, sampler=left, num_workers=drawing, prefetch_factor=4)
         for step, batch in zip(left, batches, strict=True):
             told = {"loss": self._step(batch.to(self.device), step)}
             self.done = step + 1

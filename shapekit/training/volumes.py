@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from shapekit.core.checks import InputError
-from shapekit.datasets import Case, open_dataset, split_by_patient
+from shapekit.datasets import Case, in_processes, open_dataset, split_by_patient
 from shapekit.io.paths import shown
 from shapekit.io.volumes import read_volume
 from shapekit.networks import read_weights, write_weights
@@ -46,7 +47,7 @@ class Scans:
 
 
 def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[int], None] | None = None) -> list[Volume]:
-    """Draw the phantoms of a configuration, or read those that an earlier run left.
+    """Draw the phantoms of a configuration, in a process a core, or read those that an earlier run left.
 
     Parameters
     ----------
@@ -66,18 +67,18 @@ def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[i
     OutputError
         If the folder cannot be written.
     """
-    volumes = []
-    for index in range(config.patients):
-        path = folder / f"volume{PHANTOM_EDITION}-{config.seed}-{config.spacing_mm:g}mm-{index:04d}.safetensors"
-        if path.exists():
-            volumes.append(_read(path, PHANTOM, config.spacing_mm))
-        else:
-            volume = draw_volume(index, seed=config.seed, spacing_mm=config.spacing_mm)
-            _write(path, PHANTOM, volume)
-            volumes.append(volume)
+    name = f"volume{PHANTOM_EDITION}-{config.seed}-{config.spacing_mm:g}mm"
+    paths = [folder / f"{name}-{index:04d}.safetensors" for index in range(config.patients)]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    draw = partial(_draw, folder=folder, name=name, seed=config.seed, spacing_mm=config.spacing_mm)
+    for n, _ in enumerate(in_processes(draw, missing)):
         if progress is not None:
-            progress(index + 1)
-    return volumes
+            progress(len(paths) - len(missing) + n + 1)
+    return [_read(path, PHANTOM, config.spacing_mm) for path in paths]
+
+
+def _draw(index: int, *, folder: Path, name: str, seed: int, spacing_mm: float) -> None:
+    _write(folder / f"{name}-{index:04d}.safetensors", PHANTOM, draw_volume(index, seed=seed, spacing_mm=spacing_mm))
 
 
 def read_scans(

@@ -30,12 +30,12 @@ def guess():
 
 def main(folder):
     rank = os.environ["RANK"]
-    whole = train_networks(CONFIG, guess(), COHORT[2:], COHORT[:2], folder / "whole", devices="2")
+    whole = train_networks(CONFIG, guess(), COHORT[2:], [], folder / "whole", devices="2")
     save_file(whole, folder / f"whole-{rank}.safetensors")
     try:
-        train_networks(CONFIG, guess(), COHORT[2:], COHORT[:2], folder / "killed", devices="2", progress=kill)
+        train_networks(CONFIG, guess(), COHORT[2:], [], folder / "killed", devices="2", progress=kill)
     except KilledError:
-        save_file(train_networks(CONFIG, guess(), COHORT[2:], COHORT[:2], folder / "killed", devices="2"), folder / f"resumed-{rank}.safetensors")
+        save_file(train_networks(CONFIG, guess(), COHORT[2:], [], folder / "killed", devices="2"), folder / f"resumed-{rank}.safetensors")
 
     def cohort():
         if not (folder / "drawn").exists():

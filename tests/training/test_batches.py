@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
 from shapekit.training import Samples, fit_linear, samples_of_spine
 from shapekit.training.batches import Seats, assembled, draw_batch, draw_seats, full_seats, targets_of
+from shapekit.training.linear import BatchGuess
 from shapekit.training.samples import seeded
 
 
@@ -52,18 +55,17 @@ def test_a_broken_neighbour_is_shown_as_it_was_measured_or_as_it_should_look(coh
 
 def test_the_guess_is_the_linear_models_for_each_targets_own_company(cohort):
     model = fit_linear(cohort[2:], components=6)
-    spine = cohort[0]
-    both, one = (
-        assembled([spine], [Seats(2, (None, 1, 3, None))]),
-        assembled([spine] * 2, [Seats(2, (None, 1, 3, None)), Seats(2, (None, 1, None, None))]),
-    )
-    assert one.places.tolist() == [[-1, int(both.places[0, 1]), int(both.places[0, 2]), -1], [-1, int(both.places[0, 1]), -1, -1]]
-    guess = one.guesses(model)
-    assert guess.shape == (2, 1, 40, 32, 32)
-    assert torch.equal(guess[:1], both.guesses(model))
-    near = both.target.abs() < 1.5
-    assert float((guess[:1] - both.target).abs()[near].mean()) < 0.4
-    assert not torch.equal(guess[0], guess[1])
+    seats = [Seats(2, slots) for slots in itertools.product((None, 0), (None, 1), (None, 3), (None, 4)) if any(slot is not None for slot in slots)]
+    batch = assembled([cohort[0]] * len(seats), seats)
+    assert batch.places[4].tolist() == [-1, int(batch.places[-1, 1]), -1, int(batch.places[-1, 3])]
+    guess = BatchGuess(model)(batch)
+    assert guess.shape == (15, 1, 40, 32, 32)
+    for n, seat in enumerate(seats):
+        places = [None if slot is None else place for slot, place in zip(seat.slots, batch.places[n].tolist(), strict=True)]
+        alone, _ = model.guess(batch.fields[n].numpy(), places, int(batch.level[n]))
+        np.testing.assert_allclose(guess[n, 0], alone, atol=1e-3)
+    near = batch.target[-1].abs() < 1.5
+    assert float((guess[-1] - batch.target[-1]).abs()[near].mean()) < 0.4
 
 
 def test_of_a_users_spine_only_bodies_graded_as_whole_are_targets(ellipsoid_spine):

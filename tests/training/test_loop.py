@@ -49,7 +49,7 @@ def test_the_run_tells_its_figures_and_leaves_its_logs(whole):
 
 
 def test_the_critic_changes_what_refine_learns(cohort, model, tmp_path, whole):
-    alone = train_networks(dataclasses.replace(TINY, critic_weight=0.0), model, cohort[2:], [], tmp_path)
+    alone = train_networks(dataclasses.replace(TINY, critic_weight=0.0), model, cohort[2:], cohort[:2], tmp_path)
     same = [torch.equal(alone[name], value) for name, value in whole[1].items() if name.startswith("coarse.")]
     other = [torch.equal(alone[name], value) for name, value in whole[1].items() if name.startswith("refine.") and "weight" in name]
     assert all(same)
@@ -64,6 +64,26 @@ def test_learning_lowers_the_error_on_spines_it_has_not_seen(cohort, model, tmp_
     assert trainer.validated("coarse")["validation_mm"] < 0.85 * before
 
 
+def test_what_erred_least_on_held_out_spines_is_kept(cohort, model, tmp_path, monkeypatch):
+    errors, averages = iter([0.5, 0.4, 0.6, 0.9, 0.8, 0.7]), []
+
+    def validated(self, stage):
+        averages.append({f"{stage}.{name}": value.clone() for name, value in self.average[stage].items()})
+        return {"validation_mm": next(errors)}
+
+    monkeypatch.setattr(Trainer, "validated", validated)
+    trainer = Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path)
+    trainer.run()
+    assert len(averages) == 6
+    assert all(torch.equal(trainer.tensors()[name], value) for name, value in (averages[1] | averages[5]).items())
+    coarse = {name.removeprefix("coarse."): value for name, value in averages[1].items()}
+    assert all(torch.equal(trainer.networks["coarse"].state_dict()[name], value) for name, value in coarse.items())  # what refine saw
+    again = Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path)
+    assert again.resume()
+    again.run()
+    assert all(torch.equal(again.tensors()[name], value) for name, value in trainer.tensors().items())
+
+
 def test_another_configurations_checkpoint_is_refused(cohort, model, whole):
     folder, _, _ = whole
     with pytest.raises(InputError, match="belongs to another configuration"):
@@ -74,7 +94,7 @@ def test_a_checkpoint_from_before_an_option_existed_goes_on(cohort, model, tmp_p
     folder, tensors, _ = whole
     held, card, _ = read_weights(folder / "checkpoint.safetensors", "checkpoint")
     older = {name: value for name, value in card["config"].items() if name != "networks"}
-    write_weights(tmp_path / "checkpoint.safetensors", held, {"kind": "checkpoint", "config": older, "done": card["done"]})
+    write_weights(tmp_path / "checkpoint.safetensors", held, card | {"config": older})
     again = train_networks(TINY, model, cohort[2:], [], tmp_path)
     assert all(torch.equal(again[name], value) for name, value in tensors.items())
 

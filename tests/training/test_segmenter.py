@@ -8,7 +8,7 @@ from shapekit.core.checks import InputError
 from shapekit.networks import read_weights
 from shapekit.segmentation import Sample, draw_volume, read_segmenter
 from shapekit.training import SegmenterConfig, draw_volumes, read_config, train_segmenter
-from shapekit.training.segmenter import SegmenterTrainer, draw_batch_of_patches, gathered, segmenter_loss
+from shapekit.training.segmenter import SegmenterTrainer, draw_batch_of_patches, gathered, nearness, segmenter_loss
 
 TINY = SegmenterConfig(patients=2, width=8, growth=8, patch=32, spacing_mm=4.0, batch=2, steps=6, checkpoint_every=2, watched=2)
 
@@ -85,20 +85,20 @@ def sample(target, complete=1.0, value=20.0):
 def test_the_loss_is_the_papers_on_a_body_of_one_voxel():
     target = np.zeros((16, 16, 16), np.float32)
     target[8, 8, 8] = 1.0
-    batch = gathered([sample(target)], 2.0)
+    batch = gathered([sample(target)])
     flat = (torch.zeros(1, 1, 16, 16, 16), torch.zeros(1), torch.tensor([22.0]))
-    nearness = batch.nearness.sum().double()
-    own = float(batch.nearness[0, 0, 8, 8, 8])
-    wrong = 0.5 * own + 0.1 * 0.5 * (float(nearness) - own)
+    near = nearness(batch.target, 2.0)
+    own = float(near[0, 0, 8, 8, 8])
+    wrong = 0.5 * own + 0.1 * 0.5 * (float(near.sum().double()) - own)
     wanted = 8.0 / 150_000.0 * wrong + np.log(2) + 0.02 * (20.0 + 4.0)
     loss = float(segmenter_loss(flat, batch, fp_weight=0.1, cross_entropy=0.0, spacing_mm=2.0))
     assert loss == pytest.approx(wanted, rel=1e-5)
     # four voxels away, nearly 8 mm from the surface, which lies half a voxel nearer or farther by the distance's own convention
-    assert 1 + 8 * np.exp(-(8.0**2) / 36) <= float(batch.nearness[0, 0, 12, 8, 8]) <= 1 + 8 * np.exp(-(7.0**2) / 36)
+    assert 1 + 8 * np.exp(-(8.0**2) / 36) <= float(near[0, 0, 12, 8, 8]) <= 1 + 8 * np.exp(-(7.0**2) / 36)
 
 
 def test_patches_without_a_body_teach_nothing_of_levels():
-    batch = gathered([sample(np.zeros((16, 16, 16), np.float32), 0.0, 0.0)], 2.0)
+    batch = gathered([sample(np.zeros((16, 16, 16), np.float32), 0.0, 0.0)])
     outputs = (torch.full((1, 1, 16, 16, 16), -30.0), torch.tensor([5.0]), torch.tensor([3.0]))
     assert float(segmenter_loss(outputs, batch, fp_weight=1.0, cross_entropy=1.0, spacing_mm=2.0)) == pytest.approx(0.0, abs=1e-6)
 
