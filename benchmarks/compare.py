@@ -1,82 +1,88 @@
-"""Did anything get slower? ``python benchmarks/compare.py BEFORE.json AFTER.json`` on two files that ``make bench`` wrote.
+"""Did anything get slower? ``python benchmarks/compare.py BEFORE.json AFTER.json`` on two files that ``gate.py`` wrote on one machine.
 
-A benchmark is slower when its faster rounds took at least 10 % longer *and* that is more than their own scatter explains: the difference exceeds
-three of its standard errors, taken from the spread of both files' rounds. When most benchmarks moved alike the machine did, so
-the common factor is taken out first and told; it counts as a slowdown of its own beyond 1.5. Ends with 1 when something is slower.
+Only quiet rounds count: those that had a core to themselves, at its best pace before and after. Each round of BEFORE is set against each of AFTER: a
+stage is slower when the middle of all these factors is at least 1.10 *and* chance does not explain it, that is, when its confidence interval lies
+above 1 (Hodges and Lehmann, Ann Math Stat 34:598, 1963: nothing is assumed of how rounds scatter). Ends with 1 when something is slower, with 2 when
+too few rounds were quiet.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
 
 SIZE = 1.10
 """Least factor that is called slower."""
-ERRORS = 3.0
-"""Standard errors of the difference that chance may explain."""
-MACHINE = 1.5
-"""A common factor beyond this is no mood of the machine."""
-MANY = 5
-"""Benchmarks from which a common factor can be told."""
+DEVIATIONS = 3.0
+"""Standard deviations that the confidence interval is wide to either side."""
+QUIET = 1.2
+"""A core's pace counts as its best up to this factor."""
+SHARE = 0.05
+"""Part of a round for which another process may have had the core."""
+
+Round = tuple[float, float, float, float]
+"""Seconds on the core, seconds waited for it, and its pace before and after."""
+Rounds = dict[str, list[Round]]
+Row = tuple[str, float, float, float, str]
+"""Stage, factor, the ends of its confidence interval, verdict."""
 
 
-def read(path: Path) -> dict[str, list[float]]:
-    """Seconds of every round by benchmark.
+def read(path: Path) -> Rounds:
+    """Rounds of each stage.
 
     Raises
     ------
     SystemExit
-        If the file is not pytest-benchmark's, or was written without its rounds.
+        If ``gate.py`` did not write the file.
     """
     try:
-        kept = json.loads(path.read_text())["benchmarks"]
-        return {one["fullname"]: [float(seconds) for seconds in one["stats"]["data"]] for one in kept}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        sys.exit(f"compare.py: {path.name} holds no rounds of pytest-benchmark ({type(error).__name__}); write it with `make bench`.")
+        stages = json.loads(path.read_text())["stages"]
+        return {name: [(float(on), float(off), float(before), float(after)) for on, off, before, after in rounds] for name, rounds in stages.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        sys.exit(f"compare.py: {path.name} holds no rounds ({type(error).__name__}); write it with `python benchmarks/gate.py {path.name}`.")
 
 
-def speed(rounds: list[float]) -> tuple[float, float]:
-    """Seconds and their relative standard error, from the faster half of the rounds: whatever disturbs a round makes it longer.
-
-    The median of that half stands at the first quarter of all rounds, whose standard error in nine is 0.45 of their deviation; from the fastest to
-    the middle one are about 1.5 deviations. No error counts as less than 1 %; a single round as 10 %.
-    """
-    half = sorted(rounds)[: len(rounds) // 2 + 1]
-    seconds = statistics.median(half)
-    return seconds, max(0.01, 0.3 * (half[-1] - half[0]) / seconds) if len(half) > 1 else 0.1
+def quiet(rounds: list[Round], best: float) -> list[float]:
+    """Rounds that had the core to themselves, and it at its best pace before and after: in units of that pace."""
+    return [on / math.sqrt(before * after) for on, off, before, after in rounds if off <= SHARE * on and max(before, after) <= QUIET * best]
 
 
-def compare(before: dict[str, list[float]], after: dict[str, list[float]]) -> tuple[list[tuple[str, float, float, str]], float]:
-    """For each benchmark of both: name, factor without the machine's, chance's share of it, verdict; and the machine's factor."""
-    names = [name for name in before if name in after]
-    was, now = ({name: speed(rounds[name]) for name in names} for rounds in (before, after))
-    raw = {name: now[name][0] / was[name][0] for name in names}
-    machine = statistics.median(raw.values()) if len(names) >= MANY else 1.0
+def change(before: list[float], after: list[float]) -> tuple[float, float, float] | None:
+    """The middle of all pairs' factors and the ends of its confidence interval; None where the rounds are too few for one."""
+    factors = sorted(now / was for was in before for now in after)
+    outside = math.floor(len(factors) / 2 - DEVIATIONS * math.sqrt(len(factors) * (len(before) + len(after) + 1) / 12))
+    return (statistics.median(factors), factors[outside - 1], factors[-outside]) if outside > 0 else None
+
+
+def compare(before: Rounds, after: Rounds) -> list[Row]:
+    """A row for each stage of both, the slowest first."""
+    best = min((pace for rounds in (*before.values(), *after.values()) for _, _, *paces in rounds for pace in paces), default=0.0)
     rows = []
-    for name in names:
-        factor = raw[name] / machine
-        chance = ERRORS * (was[name][1] ** 2 + now[name][1] ** 2) ** 0.5
-        slower, faster = factor >= max(SIZE, 1 + chance), 1 / factor >= max(SIZE, 1 + chance)
-        rows.append((name, factor, chance, "SLOWER" if slower else "faster" if faster else "same"))
-    return rows, machine
+    for name in before.keys() & after.keys():
+        factor, low, high = change(quiet(before[name], best), quiet(after[name], best)) or (1.0, 0.0, math.inf)
+        verdict = "SLOWER" if factor >= SIZE and low > 1 else "faster" if factor <= 1 / SIZE and high < 1 else "same" if low else "unsure"
+        rows.append((name, factor, low, high, verdict))
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line for each benchmark; 1 where one is slower."""
+    """Print a line for each stage; 1 where one is slower, else 2 where one has too few quiet rounds."""
     if len(arguments) != 2:
         sys.exit("usage: python benchmarks/compare.py BEFORE.json AFTER.json")
     before, after = (read(Path(path)) for path in arguments)
-    rows, machine = compare(before, after)
+    rows = compare(before, after)
     if not rows:
-        sys.exit("compare.py: the two files share no benchmark; compare runs of the same suite.")
-    for name, factor, chance, verdict in sorted(rows, key=lambda row: -row[1]):
-        print(f"{verdict:7} {factor:6.2f} x  (chance explains {1 + chance:.2f} x)  {name}")
+        sys.exit("compare.py: the two files share no stage; compare runs of the same part of the suite.")
+    for name, factor, low, high, verdict in rows:
+        told = "too few quiet rounds" if verdict == "unsure" else f"{factor:5.2f} x  ({low:.2f} to {high:.2f})"
+        print(f"{verdict:7} {told}  {name}")
     for name in sorted(before.keys() ^ after.keys()):
         print(f"only in {'the first' if name in before else 'the second'}: {name}")
-    print(f"the machine as a whole: {machine:.2f} x")
-    return int(machine > MACHINE or any(row[3] == "SLOWER" for row in rows))
+    verdicts = {row[-1] for row in rows}
+    return 1 if "SLOWER" in verdicts else 2 if "unsure" in verdicts else 0
 
 
 if __name__ == "__main__":

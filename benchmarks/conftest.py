@@ -1,8 +1,6 @@
 """What the stages' benchmarks share: scans of two sizes, a GPU where there is one, and what the stages before each made of them."""
 
-import os
 import platform
-import time
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from shapekit.pipeline import find_bodies
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
+@pytest.hookimpl(optionalhook=True)  # gate.py runs without pytest-benchmark
 def pytest_benchmark_update_machine_info(machine_info):
     import nibabel
     import numpy
@@ -59,27 +58,6 @@ def found(spine):
 @pytest.fixture(scope="session")
 def result(spine):
     return sk.score(spine)
-
-
-@pytest.fixture
-def benchmark(benchmark, request):
-    """Slow the benchmark down that ``repeats.py`` names: a planted slowdown of a fifth."""
-    if request.node.name == os.environ.get("SHAPEKIT_BENCH_SLOWER"):
-        timed = benchmark.pedantic
-        benchmark.pedantic = lambda target, *given, **options: timed(_slower(target), *given, **options)
-    return benchmark
-
-
-def _slower(target):
-    def run(*given, **named):
-        begin = time.perf_counter()
-        answer = target(*given, **named)
-        until = begin + 1.2 * (time.perf_counter() - begin)
-        while time.perf_counter() < until:
-            pass
-        return answer
-
-    return run
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
-"""Is ``compare.py`` right on real rounds? Repeats of the suite without a change, then one with a stage made slower: ``python benchmarks/repeats.py``.
+"""Is ``compare.py`` right on real rounds? Ten repeats without a change, then one with a stage made a fifth slower: ``python benchmarks/repeats.py``.
 
-Every repeat is a process of its own and is compared with the first. In the last one every call of the chosen stage's benchmarks waits
-for a fifth of what it took. Prints who raised an alarm; ends with 1 where one was false or the slowdown was missed.
+Every repeat is a process of its own and is compared with the first. Each stage's rounds in each repeat are also multiplied by 1.2, and how often that
+is caught is counted. Ends with 1 where an alarm was false, where the slowed stage was not the only one named, or where too few rounds were quiet.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,57 +16,54 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import compare
 
 ROOT = Path(__file__).resolve().parents[1]
-SELECTED = "small and not export and not report and not save and not cohort"
 FOLDER = ROOT / "out" / "benchmarks" / "repeats"
+FIFTH = 1.2
 
 
-def run(path: Path, select: str, slower: str = "") -> None:
-    """Run a part of the suite in a process of its own, a stage slower."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "benchmarks",
-        "--benchmark-only",
-        "-q",
-        "-k",
-        select,
-        f"--benchmark-json={path}",
-        "-p",
-        "no:cacheprovider",
-    ]
-    environment = os.environ | {"SHAPEKIT_BENCH_SLOWER": slower}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def run(path: Path, *options: str) -> None:
+    """Let ``gate.py`` write a file in a process of its own."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "gate.py"), str(path), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"repeats.py: the suite failed: {done.stdout[-500:]}")
+        sys.exit(f"repeats.py: gate.py failed: {(done.stdout + done.stderr)[-500:]}")
 
 
-def alarms(before: Path, after: Path) -> tuple[int, list[str], str]:
-    """What ``compare.py`` ends with, whom it calls slower, and its last line."""
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
-        code = compare.main([str(before), str(after)])
-    lines = told.getvalue().splitlines()
-    return code, [line.split()[-1].split("::")[-1] for line in lines if line.startswith("SLOWER")], lines[-1]
+def alarms(rows: list[compare.Row]) -> list[str]:
+    """The stages that are called slower."""
+    return [row[0] for row in rows if row[-1] == "SLOWER"]
+
+
+def caught(before: compare.Rounds, after: compare.Rounds) -> int:
+    """Of how many stages it is noticed when their rounds take a fifth longer."""
+    longer = {name: [(FIFTH * on, *rest) for on, *rest in rounds] for name, rounds in after.items()}
+    return len(alarms(compare.compare(before, longer)))
 
 
 def main() -> int:
     """Run, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=10, help="repeats without a change")
-    parser.add_argument("--stage", default="test_bench_bodies[small]", help="the benchmark to slow down")
-    parser.add_argument("--select", default=SELECTED, help="pytest's -k: the part of the suite")
+    parser.add_argument("--stage", default="bodies[small]", help="the stage to slow down")
     options = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    paths = [FOLDER / f"{n}.json" for n in range(options.number + 2)]
-    wrong = 0
-    for n, path in enumerate(paths):
-        planted = n == len(paths) - 1
-        run(path, options.select, options.stage if planted else "")
-        if n:
-            code, slower, machine = alarms(paths[0], path)
-            wrong += (slower != [options.stage]) if planted else code
-            print(f"{'a fifth slower' if planted else f'repeat {n}'}: {', '.join(slower) or 'no alarm'} ({machine})", flush=True)
+    first = FOLDER / "0.json"
+    run(first)
+    before = compare.read(first)
+    wrong, noticed, planted = 0, 0, 0
+    for number in range(1, options.number + 2):
+        path, slowed = FOLDER / f"{number}.json", number > options.number
+        run(path, *(("--slower", options.stage) if slowed else ()))
+        after = compare.read(path)
+        rows = compare.compare(before, after)
+        unsure = sum(row[-1] == "unsure" for row in rows)
+        wrong += alarms(rows) != ([options.stage] if slowed else []) or unsure > 0
+        if not slowed:
+            noticed, planted = noticed + caught(before, after), planted + len(rows)
+        print(
+            f"{f'{options.stage} a fifth slower' if slowed else f'repeat {number}'}: {', '.join(alarms(rows)) or 'no alarm'}, "
+            f"{unsure} unsure, factors {rows[-1][1]:.2f} to {rows[0][1]:.2f}",
+            flush=True,
+        )
+    print(f"rounds multiplied by {FIFTH}: {noticed} of {planted} caught")
     return int(wrong > 0)
 
 
