@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from shapekit.segmentation import FoundVertebra, Segmentation
 
 WAYS = ("iterative", "totalsegmentator")
-WEIGHTS_HELP = (
-    "Weights that `shapekit train --task segmentation` wrote; given several times, these networks look together; by default the two that ship."
-)
+WEIGHTS_HELP = "Weights that `shapekit train --task segmentation` wrote; given several times, these networks look together; by default what ships."
 COLUMNS = ("level", "label", "complete", "complete_probability", "confidence", "vote", "volume_mm3", "centre_r_mm", "centre_a_mm", "centre_s_mm")
 
 

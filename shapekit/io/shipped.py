@@ -18,14 +18,3 @@ def shipped_weights(of: str) -> Path:
     shipped = resources.files("shapekit") / "data" / "weights" / name
     here = Path(__file__).resolve().parents[2] / "data" / "weights" / name
     return Path(str(shipped)) if shipped.is_file() else here
-
-
-def shipped_segmenters() -> list[Path]:
-    """Where the networks lie that segment CTs together.
-
-    Examples
-    --------
-    >>> [path.name for path in shipped_segmenters()]
-    ['segmentation.safetensors', 'segmentation-wide.safetensors']
-    """
-    return [shipped_weights("segmentation"), shipped_weights("segmentation-wide")]

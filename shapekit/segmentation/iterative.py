@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
-from shapekit.io.shipped import shipped_segmenters
+from shapekit.io.shipped import shipped_weights
 from shapekit.ops.sampling import resample_field
 from shapekit.segmentation.labelling import INCOMPLETE, SCHEME, VALUES, best_sequence
 from shapekit.segmentation.network import NetworkEye, read_segmenter
@@ -109,7 +109,7 @@ def segment_ct(
     name : str
         What results call it.
     weights : path or sequence of paths, optional
-        Files that ``shapekit train --task segmentation`` wrote, whose networks look together; by default the two that ship.
+        Files that ``shapekit train --task segmentation`` wrote, whose networks look together; by default what ships.
     eye : callable, optional
         What looks at patches instead of a trained network; see ``traversal.Eye``.
     patch : int
@@ -131,10 +131,10 @@ def segment_ct(
         If the image is no CT in Hounsfield units, or the weights cannot be read.
     """
     if eye is None:
-        eye = read_segmenter(shipped_segmenters() if weights is None else weights, device=device)
-    identity = ""
+        eye = read_segmenter(shipped_weights("segmentation") if weights is None else weights, device=device)
+    identity, scatter = "", None
     if isinstance(eye, NetworkEye):
-        patch, spacing_mm, identity = eye.sizes.patch, eye.sizes.spacing_mm, eye.identity
+        patch, spacing_mm, identity, scatter = eye.sizes.patch, eye.sizes.spacing_mm, eye.identity, eye.scatter
     check_hounsfield(image, name)
     working = to_working(image, spacing_mm)
     pieces = Traversal(scaled(working.array), eye, patch=patch, spacing_mm=spacing_mm, progress=progress).run()
@@ -144,7 +144,7 @@ def segment_ct(
         for piece, box, mask in drawn
         if mask.any() and piece.confidence >= (LEAST_AT_EDGE if (ends := _edge_mm2(mask, box, image.grid) >= EDGE_MM2) else LEAST_CONFIDENCE)
     ]
-    return _assembled(sorted(bodies, key=lambda body: -_centre(body.piece, working.grid)[2]), image.grid, name, identity)
+    return _assembled(sorted(bodies, key=lambda body: -_centre(body.piece, working.grid)[2]), image.grid, name, identity, scatter)
 
 
 def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
@@ -198,11 +198,11 @@ def _edge_mm2(mask: NDArray[np.bool_], box: tuple[slice, slice, slice], grid: Gr
     return largest
 
 
-def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str) -> Segmentation:
+def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str, scatter: Mapping[Level, float] | None) -> Segmentation:
     """Name bodies and write them into one label map; where two meet, the upper one keeps the voxels."""
     trusted = [bool(body.piece.complete > THRESHOLD) for body in bodies]  # whoever seems whole has a vote, also at the scan's end
     complete = [whole and not body.at_edge for whole, body in zip(trusted, bodies, strict=True)]
-    levels = best_sequence([body.piece.value for body in bodies], trusted) if bodies else []
+    levels = best_sequence([body.piece.value for body in bodies], trusted, scatter) if bodies else []
     array = np.zeros(grid.shape, np.uint8)
     rows = []
     for body, level, whole in zip(bodies, levels, complete, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def vote_of(level: Level) -> float:
     return EXTRA_VALUE if level is Level.T13 else float(VALUES[level])
 
 
-def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Level | None]:
+def best_sequence(votes: Sequence[float], complete: Sequence[bool], scatter: Mapping[Level, float] | None = None) -> list[Level | None]:
     """Name bodies from the head downward.
 
     Parameters
@@ -40,12 +40,15 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Leve
         What each body is taken for: C1 = 1 ... L6 = 25.
     complete : sequence of bool
         Bodies that are wholly visible; only their votes count, unless there is none.
+    scatter : mapping of Level to float, optional
+        By how many levels votes for a level err on average: those that err less, as beside the last rib, weigh more. By default all weigh alike.
 
     Returns
     -------
     list of Level or None
-        Consecutive levels, None below L6. The sum of the votes' distances is least; of equal ones the higher sequence is taken. An L6 only where the
-        votes ask for it; a T13, or no T12, only where they do so clearly (``UNUSUAL_COST``).
+        Consecutive levels, None below L6. Votes are most likely among these if they scatter about their levels' values by a Laplace distribution;
+        of equal ones the higher sequence is taken. An L6 only where the votes ask for it; a T13, or no T12, only where they do so clearly
+        (``UNUSUAL_COST``).
 
     Raises
     ------
@@ -63,12 +66,17 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Leve
         raise InputError(f"{len(votes)} bodies were found, but a spine has {len(USUAL)} at most above the sacrum; check the scan.")
     counted = [n for n, whole in enumerate(complete) if whole] or list(range(len(votes)))
     wanted = np.array([votes[n] for n in counted])
+    typical = float(np.mean(list(scatter.values()))) if scatter else 1.0
+    errs = {level: (scatter or {}).get(level, typical) / typical for level in Level}
     unusual = max(UNUSUAL_COST * len(counted), LEAST_UNUSUAL)
     least, best = np.inf, list[Level | None](USUAL[: len(votes)])
     for spine in (USUAL, *UNUSUAL):
         values = np.array([*(vote_of(level) for level in spine), *(VALUES[Level.L6] + 1.0 + np.arange(BELOW))])
+        error = np.array([*(errs[level] for level in spine), *[errs[Level.L6]] * BELOW])
         for first in range(len(values) - len(votes) + 1):
-            cost = float(np.abs(values[np.array(counted, int) + first] - wanted).sum()) + (0.0 if spine is USUAL else unusual)
+            here = np.array(counted, int) + first
+            apart = np.abs(values[here] - wanted) / error[here] + typical * np.log(error[here])
+            cost = float(apart.sum()) + (0.0 if spine is USUAL else unusual)
             if cost < least - 1e-9:
                 least, best = cost, [*spine, *[None] * BELOW][first : first + len(votes)]
     return best

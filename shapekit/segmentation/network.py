@@ -7,7 +7,7 @@ one body from the next and cost little, may be wider than the finest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shapekit.core.checks import InputError
+from shapekit.core.levels import Level
 from shapekit.networks import read_weights
 from shapekit.networks.blocks import folded, unfolded
 from shapekit.segmentation.traversal import Sight
@@ -154,6 +155,8 @@ class NetworkEye:
     ----------
     networks : sequence of Segmenter
         On patches and voxels of the same size.
+    scatter : mapping of Level to float, optional
+        By how many levels their votes err; see ``best_sequence``.
     identity : str
         Of their weights.
     device : str
@@ -165,12 +168,15 @@ class NetworkEye:
         If there is none, or two were built for other patches or voxels.
     """
 
-    def __init__(self, networks: Sequence[Segmenter], *, identity: str = "", device: str = "cpu") -> None:
+    def __init__(
+        self, networks: Sequence[Segmenter], *, scatter: Mapping[Level, float] | None = None, identity: str = "", device: str = "cpu"
+    ) -> None:
         if len({(network.sizes.patch, network.sizes.spacing_mm) for network in networks}) != 1:
             raise InputError(
                 f"{len(networks)} segmentation networks do not see patches of one size; give weights trained on the same patch and spacing_mm."
             )
         self.networks, self.identity, self.device = [network.eval().to(device) for network in networks], identity, device
+        self.scatter = scatter
 
     @property
     def sizes(self) -> SegmenterSizes:
@@ -207,19 +213,25 @@ def read_segmenter(paths: str | Path | Sequence[str | Path], *, device: str = "c
     InputError
         If a file is missing, damaged or holds something else, or they do not see patches of one size.
     """
-    networks, identities = [], []
+    networks, identities, scatters = [], [], []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         tensors, card, identity = read_weights(path, KIND)
         try:
             network = Segmenter(SegmenterSizes(**card["sizes"]))  # type: ignore[arg-type]
             network.load_state_dict({name: value.float() for name, value in tensors.items()})
-        except (KeyError, TypeError, RuntimeError) as error:
+            scatter = {Level(name): float(value) for name, value in card.get("scatter", {}).items()}  # type: ignore[attr-defined]
+            if not all(0 < value < np.inf for value in scatter.values()):
+                raise ValueError("no errors")
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
             ) from error
         networks.append(network)
         identities.append(identity)
-    return NetworkEye(networks, identity="+".join(identities), device=device)
+        scatters.append(scatter)
+    shared = set.intersection(*(set(scatter) for scatter in scatters)) if scatters else set()
+    scatter = {level: float(np.mean([one[level] for one in scatters])) for level in sorted(shared)}
+    return NetworkEye(networks, scatter=scatter, identity="+".join(identities), device=device)
 
 
 def segmenter_card(sizes: SegmenterSizes, config: dict[str, object]) -> dict[str, object]:

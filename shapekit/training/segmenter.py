@@ -15,9 +15,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from shapekit.core.checks import InputError
+from shapekit.core.levels import Level
 from shapekit.networks import read_weights, write_weights
 from shapekit.ops import signed_distance
 from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_looks, segmenter_card
+from shapekit.segmentation.labelling import vote_of
 from shapekit.training.config import SegmenterConfig
 from shapekit.training.loop import WARM_UP, tensors_under
 from shapekit.training.package import USE
@@ -36,7 +38,11 @@ DRAWING = 2
 """Processes that draw batches: on a CPU one draws about as long as a step takes; beside a GPU every core but this process's draws."""
 OF_SCANS = {"licence": "not stated; the scans' own terms decide", "limits": "thoracic and lumbar levels, as its cohort shows them"}
 """What the card of weights from a user's scans says instead of the phantoms'."""
-VALIDATION_STREAM = 1
+VALIDATION_STREAM, SCATTER_STREAM = 1, 2
+SCATTER_VIEWS, SCATTER_REACH, LEAST_SCATTER = 480, 0.7, 0.1
+"""Views on which the votes' errors are measured, over how many levels their means are smoothed (SD), and what an error is taken for at least."""
+CENTRED = 4.0
+"""A body is looked at by a patch that stands still when its middle lies within so many voxels of the patch's."""
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -67,6 +73,14 @@ def nearness(target: Tensor, spacing_mm: float) -> Tensor:
     """Weight voxels by their distance d (mm) from a body's surface: 1 + 8 exp(-d² / 36); (B, 1, P, P, P) shares of body → the same shape."""
     distance = signed_distance(target[:, 0] > 0.5, (spacing_mm,) * 3)
     return 1.0 + NEAR * torch.exp(-(distance**2) / REACH_MM2)[:, None]
+
+
+def off_centre(target: Tensor) -> Tensor:
+    """Largest distance along an axis, in voxels, of bodies' middles from their patches'; (B, 1, P, P, P) → (B,), 0 where there is no body."""
+    ramp = torch.arange(target.shape[-1], device=target.device) - (target.shape[-1] - 1) / 2
+    total = target.sum(dim=(1, 2, 3, 4)).clamp(min=1e-6)
+    sums = [target.sum(dim=[axis for axis in (1, 2, 3, 4) if axis != kept]) @ ramp for kept in (2, 3, 4)]
+    return torch.stack([(part / total).abs() for part in sums]).amax(dim=0)
 
 
 def segmenter_loss(outputs: tuple[Tensor, Tensor, Tensor], batch: Patches, *, fp_weight: float, cross_entropy: float, spacing_mm: float) -> Tensor:
@@ -202,6 +216,23 @@ class SegmenterTrainer:
             return {}
         return dict(zip(("dice", "levels_off", "complete"), table.mean(dim=0).tolist(), strict=True))
 
+    def scatter(self) -> dict[str, float]:
+        """By how many levels votes for whole bodies in a patch's middle err, by level, on held-out phantoms; smooth over neighbouring levels."""
+        if not self.watched:
+            return {}
+        rows = []
+        self.network.eval()
+        with torch.no_grad():
+            for number in range(-(-SCATTER_VIEWS // self.config.batch)):
+                batch = draw_batch_of_patches(self.watched, self.config, number, stream=SCATTER_STREAM).to(self.device)
+                _, _, value = self.network(batch.image, batch.memory)
+                seen = (batch.complete > 0.5) & (off_centre(batch.target) <= CENTRED)
+                rows.append(torch.stack([batch.value, (value - batch.value).abs()], dim=1)[seen])
+        self.network.train()
+        true, error = torch.cat(rows).double().cpu().numpy().T
+        near = {level: np.exp(-(((true - vote_of(level)) / SCATTER_REACH) ** 2) / 2) for level in Level if not level.is_cervical}
+        return {str(level): max(float(near[level] @ error / near[level].sum()), LEAST_SCATTER) for level in near if near[level].sum() > 1.0}
+
     def save_checkpoint(self) -> None:
         """Write everything a resumed run needs; the file appears when it is complete."""
         tensors = {f"live.{name}": value for name, value in self.network.state_dict().items()}
@@ -284,5 +315,6 @@ def train_segmenter(
     trainer.run(progress)
     path = target / "segmentation.safetensors"
     card = {**USE, "shapekit_version": __version__, **segmenter_card(trainer.network.sizes, asdict(config)), "validation": trainer.validated()}
+    card |= {"scatter": trainer.scatter()}
     card |= {"cohort": cohort, **OF_SCANS} if cohort else {}
     return path, write_weights(path, {name: value.half() for name, value in trainer.network.state_dict().items()}, card)

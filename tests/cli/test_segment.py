@@ -8,7 +8,7 @@ import shapekit as sk
 from shapekit.cli import main
 from shapekit.core.values import Image
 from shapekit.io.nifti import write_ct, write_label_map
-from shapekit.io.shipped import shipped_segmenters
+from shapekit.io.shipped import shipped_weights
 from shapekit.networks import write_weights
 from shapekit.segmentation import Segmenter, SegmenterSizes, segment_ct, segmenter_card
 from tests.segmentation.oracle import OracleEye, known_scan
@@ -64,7 +64,7 @@ def told(capsys):
 def test_without_weights_those_that_ship_serve(tmp_path):
     ct = tmp_path / "case.nii.gz"
     write_ct(ct, known_scan(["L1", "L2", "L3", "L4", "L5"], 2.0).image)
-    given = [word for path in shipped_segmenters() for word in ("--weights", str(path))]
+    given = ["--weights", str(shipped_weights("segmentation"))]
     assert [main(["segment", str(ct), "-o", str(tmp_path / name), "-q", *more]) for name, more in (("a", []), ("b", given))] == [0, 0]
     assert (tmp_path / "a" / "case_seg.nii.gz").read_bytes() == (tmp_path / "b" / "case_seg.nii.gz").read_bytes()
     assert len((tmp_path / "a" / "case_seg.csv").read_text().splitlines()) > 1

@@ -1,15 +1,11 @@
 import pytest
 
-from shapekit.io.shipped import shipped_segmenters, shipped_weights
+from shapekit.io.shipped import shipped_weights
 
 
-@pytest.mark.parametrize("predictor", ["generative", "coarse", "linear", "neighbours"])
-def test_every_predictors_weights_ship(predictor):
-    assert shipped_weights(predictor).is_file()
-
-
-def test_the_networks_that_segment_ship():
-    assert all(path.is_file() for path in shipped_segmenters())
+@pytest.mark.parametrize("of", ["generative", "coarse", "linear", "neighbours", "segmentation"])
+def test_every_networks_weights_ship(of):
+    assert shipped_weights(of).is_file()
 
 
 def test_the_first_network_is_in_the_file_of_both():

@@ -11,7 +11,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Image
-from shapekit.io.shipped import shipped_segmenters
+from shapekit.io.shipped import shipped_weights
 from shapekit.io.volumes import on_grid
 from shapekit.phantom import random_rotation
 from shapekit.segmentation import judge, segment_ct
@@ -170,7 +170,7 @@ def test_the_kind_of_number_does_not_matter(lumbar, straight, kind):
 
 
 def test_without_weights_those_that_ship_serve(lumbar):
-    found, asked = segment_ct(lumbar.image), segment_ct(lumbar.image, weights=shipped_segmenters())
+    found, asked = segment_ct(lumbar.image), segment_ct(lumbar.image, weights=shipped_weights("segmentation"))
     assert len(found.vertebrae) >= 4
     assert np.array_equal(found.labels.array, asked.labels.array)
     assert found.labels.notes == asked.labels.notes

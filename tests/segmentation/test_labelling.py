@@ -53,6 +53,15 @@ def test_votes_that_err_alike_make_no_unusual_spine():
         assert best_sequence(votes, [True] * len(levels)) == levels
 
 
+def test_votes_for_levels_that_are_told_well_weigh_more():
+    votes = [13.7, 14.7, 15.7, 16.7, 17.0]  # T6 to T9 taken for nearly a level lower, and a T10
+    assert names(votes)[-1] == "T11"
+    scatter = {level: 0.5 for level in Level if not level.is_cervical} | {Level.T10: 0.1}
+    assert [str(level) for level in best_sequence(votes, [True] * 5, scatter)] == ["T6", "T7", "T8", "T9", "T10"]
+    alike = dict.fromkeys(scatter, 0.3)
+    assert [str(level) for level in best_sequence(votes, [True] * 5, alike)] == names(votes)
+
+
 def test_more_bodies_than_levels_are_refused():
     with pytest.raises(InputError, match="26 bodies"):
         best_sequence([10.0] * 26, [True] * 26)
