@@ -162,7 +162,7 @@ def expect(
         scored = _predict(blank, scored, again, mended, found.shapes, predictor, preset, device, tuple(found.bodies[n].level for n in repaired))
 
     tell("intervals and heights")
-    scored = _read_heights(_with_intervals(_with_distances(scored), targets, predictor, preset), found.shapes)
+    scored = _read_shapes(_with_intervals(scored, targets, predictor, preset), found.shapes)
     for level, reason in found.missing.items():  # by level among those that follow the spine
         below = (n for n, one in enumerate(scored) if level < Level(one.measures.level))
         scored.insert(next(below, len(scored)), Scored(_missing_row(found.spine, level, reason)))
@@ -193,17 +193,6 @@ def _predict(
     for n, row in zip(targets, score_patches([e for e, _ in pairs], [a for _, a in pairs], preset=preset, device=device), strict=True):
         done[n] = replace(done[n], measures=replace(done[n].measures, **row))  # type: ignore[arg-type]
     return done
-
-
-def _with_distances(scored: list[Scored]) -> list[Scored]:
-    """Measure how far apart expected and actual surfaces lie, once the expected ones stay."""
-
-    def told(one: Scored) -> Scored:
-        if one.expected is None or one.actual is None:
-            return one
-        return replace(one, measures=replace(one.measures, surface_distance_mm=surface_distance(one.expected.sdf, one.actual)))
-
-    return each(told, scored)
 
 
 def interval_kind(one: Scored) -> int:
@@ -264,16 +253,21 @@ def _row(body: Body, frame: Frame, context: Context) -> Measures:
     )
 
 
-def _read_heights(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
-    """Measure every body's heights, and read the losses against the expected body and against the nearest whole neighbours."""
-    own = each(_heights, [None if one.measures.status == "partial" else shape for one, shape in zip(scored, shapes, strict=True)])
-    should = each(_heights, [one.expected.sdf if one.expected else None for one in scored])
+def _read_shapes(scored: list[Scored], shapes: list[Sdf]) -> list[Scored]:
+    """Measure every body's heights and how far from the expected surface it lies; read the losses against the expected body and its neighbours."""
+
+    def read(one: Scored, shape: Sdf) -> tuple[Heights | None, Heights | None, float]:
+        apart = surface_distance(one.expected.sdf, one.actual) if one.expected and one.actual else float("nan")
+        return _heights(None if one.measures.status == "partial" else shape), _heights(one.expected.sdf if one.expected else None), apart
+
+    found_of = each(read, scored, shapes)
+    own, should = [found for found, _, _ in found_of], [expected for _, expected, _ in found_of]
     losses = [height_losses(a, e) if a and e else None for a, e in zip(own, should, strict=True)]
     broken = [loss is not None and genant_grade(max(loss)) > 0 for loss in losses]
     done = []
     for n, one in enumerate(scored):
         found, expected, loss, beside = own[n], should[n], losses[n], neighbour_heights(own, broken, n)
-        row = one.measures
+        row = replace(one.measures, surface_distance_mm=found_of[n][2])
         if found:
             row = replace(row, ha_mm=found.ha_mm, hm_mm=found.hm_mm, hp_mm=found.hp_mm)
             if beside and row.status in SCORED:

@@ -44,6 +44,25 @@ def voxels_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return index.T
 
 
+def middle_of(points: Float) -> Float:
+    """Return the mean of points: ``numpy.mean`` over the first axis, whose inner loop is three long, sooner.
+
+    Parameters
+    ----------
+    points : (n, 3) float
+
+    Returns
+    -------
+    (3,) float
+
+    Examples
+    --------
+    >>> middle_of(np.array([[0.0, 1.0, 2.0], [1.0, 3.0, 8.0]]))
+    array([0.5, 2. , 5. ])
+    """
+    return np.asarray(np.einsum("ij->j", points) / len(points))
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Shape and affine of a voxel array.

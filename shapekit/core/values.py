@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from shapekit.core.checks import InputError, check_array
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
+from shapekit.core.labels import LabelSummary, summarise_labels
 from shapekit.core.levels import Level
 
 Float = NDArray[np.float64]
@@ -72,6 +74,17 @@ class LabelMap:
                 raise InputError(f"body_mask has dtype {self.body_mask.dtype}, but must be boolean.")
         if len(set(self.levels.values())) != len(self.levels):
             raise InputError("two label values of one map stand for the same level.")
+
+    @cached_property
+    def summaries(self) -> dict[int, LabelSummary]:
+        """How many voxels each value has, and where; see ``summarise_labels``."""
+        return summarise_labels(self.array, self.grid)
+
+    def understood(self, levels: Mapping[int, Level], scheme: str, partial: frozenset[int], notes: tuple[str, ...]) -> LabelMap:
+        """Return the same labels with what they mean; what was counted of them is not counted again."""
+        known = replace(self, levels=levels, scheme=scheme, partial=partial, notes=notes)
+        known.__dict__["summaries"] = self.summaries
+        return known
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from shapekit.core.checks import InputError, UsageError
-from shapekit.core.labels import summarise_labels
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap, MeshSet
 from shapekit.io.meshfiles import read_mesh
@@ -112,13 +111,12 @@ def _load_path(path: Path, scheme: str) -> LabelMap:
 
 
 def _label_map(image: Image, name: str, case: str, scheme: str, names: Mapping[int, str]) -> LabelMap:
-    array = as_labels(image, name)
-    summaries = summarise_labels(array, image.grid)
+    labels = LabelMap(as_labels(image, name), image.grid, {}, case)
     try:
-        found = detect(summaries, names) if scheme == "auto" else apply_scheme(summaries, scheme)
+        found = detect(labels.summaries, names) if scheme == "auto" else apply_scheme(labels.summaries, scheme)
     except InputError as error:
         raise type(error)(f"{name}: {error}") from error
-    return LabelMap(array, image.grid, found.levels, case, found.scheme, found.partial, notes=found.evidence)
+    return labels.understood(found.levels, found.scheme, found.partial, found.evidence)
 
 
 def _level_of_file(path: Path) -> Level | None:

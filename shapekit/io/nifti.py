@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import secrets
 import warnings
 import zlib
@@ -157,10 +158,25 @@ def image_of(source: Any, name: str, file_bytes: int | None = None, *, packed: b
         if file_bytes is not None:
             check_announced(name, shape, dtype.itemsize, file_bytes, packed=packed)
         grid = named_grid(name, shape, np.asarray(source.affine, dtype=np.float64))
-        array = np.asanyarray(source.dataobj).reshape(shape, order="A")
+        array = _voxels(source.dataobj).reshape(shape, order="A")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return Image(array, grid)
+
+
+def _voxels(stored: Any) -> NDArray[np.generic]:
+    """Read an image's voxels; those that a file holds as they are go straight into their array, where nibabel clears a buffer of bytes first."""
+    from nibabel.arrayproxy import ArrayProxy
+    from nibabel.openers import ImageOpener
+
+    if type(stored) is not ArrayProxy or not isinstance(stored.file_like, str) or (stored.slope, stored.inter) != (1.0, 0.0):
+        return np.asanyarray(stored)
+    flat = np.zeros(math.prod(stored.shape), stored.dtype)
+    with ImageOpener(stored.file_like) as file:
+        file.seek(stored.offset)
+        if file.readinto(flat.view(np.uint8)) < flat.nbytes:
+            raise OSError("the file ends early")
+    return flat.reshape(stored.shape, order=stored.order)
 
 
 def read_nifti(path: str | Path) -> Image:

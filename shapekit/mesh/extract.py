@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
+from shapekit.core.grid import middle_of
 from shapekit.core.values import Mesh, Sdf
 
 TIE_MM = -1e-3
@@ -46,5 +47,5 @@ def _box_around(inside: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[n
 
 def signed_volume(mesh: Mesh) -> float:
     """Volume enclosed by a closed mesh, mm³; negative when its faces look inward (divergence theorem)."""
-    corners = mesh.vertices[mesh.faces] - mesh.vertices.mean(axis=0)
+    corners = (mesh.vertices - middle_of(mesh.vertices)).take(mesh.faces, axis=0)
     return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6.0)

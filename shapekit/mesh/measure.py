@@ -39,7 +39,7 @@ def surface_distance(one: Sdf, other: Sdf) -> float:
 
 
 def _one_way(mesh: Mesh, field: Sdf) -> float:
-    corners = mesh.vertices[mesh.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    distance = np.abs(sample_field(field.values, field.grid, corners.mean(axis=1)))
+    a, b, c = (mesh.vertices.take(mesh.faces[:, n], axis=0) for n in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    distance = np.abs(sample_field(field.values, field.grid, (a + b + c) / 3.0))
     return float((distance * area).sum() / area.sum())

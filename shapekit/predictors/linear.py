@@ -118,7 +118,11 @@ class LinearModel:
         sums = parts.reshape(len(target), -1).T @ parts.reshape(len(target), -1)
         return cls(mean, modes, level_means, seat_means, sums / np.kron(pairs, np.ones((count, count))), ridge)
 
-    def half(self, fields: Array, places: Sequence[int | None], target: int) -> Array:
+    def coefficients(self, shapes: Array) -> Array:
+        """Describe shapes by the components; (n, 40, 32, 32) mm → (n, k)."""
+        return np.asarray((_clipped(shapes) - self.mean) @ self.modes.T)
+
+    def half(self, fields: Array, places: Sequence[int | None], target: int, coefficients: Array | None = None) -> Array:
         """Predict on the half-resolution patch.
 
         Parameters
@@ -128,6 +132,8 @@ class LinearModel:
             Positions of the neighbours in T1 … L6.
         target : int
             The target's.
+        coefficients : (m, k) float32, optional
+            Of the m neighbours that are there, where they are known: neighbours of several targets need them once.
 
         Returns
         -------
@@ -136,22 +142,19 @@ class LinearModel:
         k = len(self.modes)
         seated = {slot: place for slot, place in enumerate(places) if place is not None}
         seen = list(seated)
-        coefficients = (_clipped(fields[seen]) - self.mean) @ self.modes.T - self.level_means[list(seated.values())] - self.seat_means[seen]
+        measured = self.coefficients(fields[seen]) if coefficients is None else coefficients
+        beyond = measured - self.level_means[list(seated.values())] - self.seat_means[seen]
         rows = np.concatenate([np.arange(slot * k, (slot + 1) * k) for slot in seen])
         inner = self.covariance[np.ix_(rows, rows)] + self.ridge * np.eye(len(rows))
-        found = (
-            self.level_means[target]
-            + self.seat_means[4]
-            + self.covariance[4 * k :, rows] @ np.linalg.solve(inner, coefficients.reshape(-1).astype(np.float64))
-        )
+        found = self.level_means[target] + self.seat_means[4] + self.covariance[4 * k :, rows] @ np.linalg.solve(inner, beyond.reshape(-1))
         return np.asarray((self.mean + found.astype(np.float32) @ self.modes).reshape(COARSE_SHAPE))
 
-    def guess(self, fields: Array, places: Sequence[int | None], target: int) -> tuple[Array, Array]:
+    def guess(self, fields: Array, places: Sequence[int | None], target: int, coefficients: Array | None = None) -> tuple[Array, Array]:
         """Lay what ``half`` predicts over the direct neighbours' mean, which goes on where the band ends.
 
         Parameters
         ----------
-        fields, places, target
+        fields, places, target, coefficients
             See ``half``.
 
         Returns
@@ -160,7 +163,7 @@ class LinearModel:
             The prediction, and by how much it departs from the mean.
         """
         base = mean_of([None if place is None else shape for shape, place in zip(fields, places, strict=True)])
-        change = np.asarray(self.half(fields, places, target) - np.clip(base, -BAND_MM, BAND_MM))
+        change = np.asarray(self.half(fields, places, target, coefficients) - np.clip(base, -BAND_MM, BAND_MM))
         return base + change, change
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
@@ -217,13 +220,16 @@ class Linear:
 
     def guesses(self, contexts: Sequence[Context]) -> list[Guess]:
         """Predict on both resolutions."""
-        halves = {id(shape): halve_patch(shape.values) for context in contexts for shape in context.shapes if shape is not None}
+        shapes = {id(shape): shape for context in contexts for shape in context.shapes if shape is not None}
+        halves = dict(zip(shapes, each(lambda shape: halve_patch(shape.values), shapes.values()), strict=True))
+        measured = dict(zip(shapes, self.model.coefficients(np.stack([*halves.values()])), strict=True)) if shapes else {}
         nothing = np.zeros(COARSE_SHAPE, np.float32)
 
         def made(context: Context) -> Guess:
             fields = np.stack([nothing if shape is None else halves[id(shape)] for shape in context.shapes])
             places = [None if level is None else place_of(level) for level in context.levels]
-            half, change = self.model.guess(fields, places, place_of(context.target))
+            seen = np.stack([measured[id(shape)] for shape in context.shapes if shape is not None])
+            half, change = self.model.guess(fields, places, place_of(context.target), seen)
             return Guess(fields, half, direct_mean(context) + double_patch(change))
 
         return each(made, contexts)

@@ -80,10 +80,17 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
     def misfits(steps: Float) -> Float:  # (k, 6) -> (k, n + 6): all steps in one look-up
         turns = frame.axes @ Rotation.from_rotvec(steps[:, :3]).as_matrix()
         moves = np.concatenate([turns, frame.to_world(middle + steps[:, 3:])[:, :, None]], axis=2)
-        gap = sample_field(actual.values, actual.grid, about, moves=moves).astype(np.float64)
-        missing = gap / np.sqrt(1.0 + (gap / LOSS_MM) ** 2)
-        beyond = gap / np.sqrt(np.sqrt(1.0 + (gap / EXCESS_MM) ** 2))
-        return np.concatenate([scale * np.where(gap > 0, missing, beyond), steps / spread], axis=1)
+        found = np.zeros((len(steps), len(about) + 6))
+        gap, found[:, len(about) :] = found[:, : len(about)], steps / spread
+        gap[...] = sample_field(actual.values, actual.grid, about, moves=moves)
+        missing = gap > 0
+        share = gap / np.where(missing, LOSS_MM, EXCESS_MM)
+        share *= share
+        share += 1.0
+        np.sqrt(share, out=share)
+        gap /= np.where(missing, share, np.sqrt(share))
+        gap *= scale
+        return found
 
     best = _least(misfits, np.array([[0.0, 0.0, 0.0, 0.0, 0.0, shift] for shift in _plate_shifts(points, actual, frame)]), spread)
     turn = Rotation.from_rotvec(best[:3]).as_matrix()
@@ -158,8 +165,9 @@ def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:
 
 def _plate_shifts(points: Float, actual: Sdf, frame: Frame) -> list[float]:
     """SI shifts that align the middles, the upper and the lower plates; mm."""
-    inside = frame.to_local(actual.grid.to_world(voxels_of(actual.values < 0)))
-    low, high = np.percentile(inside[:, SI], (2, 98))
+    superior, affine = frame.axes[:, SI], actual.grid.affine
+    inside = voxels_of(actual.values < 0) @ (superior @ affine[:3, :3]) + superior @ (affine[:3, 3] - frame.origin)
+    low, high = np.percentile(inside, (2, 98))
     expected_low, expected_high = np.percentile(points[:, SI], (2, 98))
     return sorted({0.0, round(float(high - expected_high), 3), round(float(low - expected_low), 3)})
 

@@ -37,11 +37,15 @@ def chord_lengths(actual: Sdf) -> tuple[float, float]:
     if not len(inside):
         raise InputError("the actual body is empty on its patch.")
     spacing = actual.grid.spacing_mm
-    middle = inside.mean(axis=0) * spacing
-    return _chord(actual, middle, LR), _chord(actual, middle, AP)
+    middle = inside.sum(axis=0) / len(inside) * spacing
+    lines = [_lines(actual, middle, axis) for axis in (LR, AP)]
+    values = actual.sample(actual.grid.to_world(np.concatenate([where.reshape(-1, 3) for where in lines]) / spacing))
+    along_lr, along_ap = np.split(values, [lines[0].size // 3])
+    return _chord(along_lr.reshape(lines[0].shape[:-1])), _chord(along_ap.reshape(lines[1].shape[:-1]))
 
 
-def _chord(actual: Sdf, middle: NDArray[np.float64], axis: int) -> float:
+def _lines(actual: Sdf, middle: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Points along a bundle of lines, (u, v, s, 3) mm from the patch's first voxel."""
     spacing = actual.grid.spacing_mm
     along = np.arange(0.0, (actual.grid.shape[axis] - 1) * spacing[axis], STEP_MM)
     across = np.linspace(-BUNDLE_MM, BUNDLE_MM, 5)
@@ -49,7 +53,11 @@ def _chord(actual: Sdf, middle: NDArray[np.float64], axis: int) -> float:
     where = np.zeros((*s.shape, 3))
     first, second = (n for n in range(3) if n != axis)
     where[..., axis], where[..., first], where[..., second] = s, middle[first] + u, middle[second] + v
-    values = actual.sample(actual.grid.to_world(where / spacing))
+    return where
+
+
+def _chord(values: NDArray[np.float32]) -> float:
+    """Median length inside the body of lines along the last axis, mm."""
     # a linear ramp over one step about zero measures the length inside without stairs
     lengths = np.clip(0.5 - values / STEP_MM, 0.0, 1.0).sum(axis=-1) * STEP_MM
     met = lengths[lengths > 0]

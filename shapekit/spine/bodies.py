@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.conventions import AP
-from shapekit.core.grid import Grid, voxels_of
-from shapekit.core.labels import LabelSummary, summarise_labels
+from shapekit.core.grid import Grid, middle_of, voxels_of
+from shapekit.core.labels import LabelSummary
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
 from shapekit.core.values import Body, LabelMap, MeshSet
@@ -74,8 +74,7 @@ def extract_bodies(spine: LabelMap, *, bodies: str = "auto") -> tuple[list[Body]
     check_choice("bodies", bodies, BODY_MODES)
     if min(spine.grid.shape) < 2:
         raise InputError(f"{spine.name} is a single slice (shape {spine.grid.shape}); shapekit needs a volume.")
-    summaries = summarise_labels(spine.array, spine.grid)
-    known = [(value, level, summaries[value]) for value, level in spine.levels.items() if value in summaries]
+    known = [(value, level, spine.summaries[value]) for value, level in spine.levels.items() if value in spine.summaries]
     vertebrae = each(lambda one: _isolate(spine, *one), known)
     if not vertebrae:
         raise InputError(f"{spine.name} holds no vertebra among its labels.")
@@ -223,12 +222,15 @@ def _density_peak(mask: Mask, grid: Grid) -> NDArray[np.float64]:
     so that the start in the canal is left towards the body; independent of the order and direction of the array's axes.
     """
     points = grid.to_world(voxels_of(mask))
-    middle = points.mean(axis=0)
+    middle = middle_of(points)
     points -= middle
     squared = np.einsum("ij,ij->i", points, points)
     peak = np.zeros(3)
     for sigma in np.geomspace(2.0 * SEED_SIGMA_MM, SEED_SIGMA_MM, 24):
-        weight = np.exp((points @ peak - 0.5 * (squared + peak @ peak)) / sigma**2)
+        weight = points @ peak
+        weight -= 0.5 * (squared + peak @ peak)
+        weight /= sigma**2
+        np.exp(weight, out=weight)
         peak = weight @ points / weight.sum()
     return np.asarray(peak + middle)
 

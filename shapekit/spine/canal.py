@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.conventions import AP, LR, SI
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid, voxels_of
+from shapekit.core.grid import Grid, middle_of, voxels_of
 from shapekit.ops import resample_field
 
 LR_MM, AP_MM, SI_MM = np.arange(-34.0, 35.0), np.arange(20.0, -51.0, -1.0), np.arange(-26.0, 27.0)
@@ -104,15 +104,15 @@ def find_canal(
     Canal or None
         None where no canal is seen: a body without its arch, or a vertebra cut through.
     """
-    points = grid.to_world(voxels_of(mask))
-    ahead = np.asarray(centre_mm) - points.mean(axis=0) if anterior is None else anterior
+    points, field = grid.to_world(voxels_of(mask)), mask.astype(np.float32)
+    ahead = np.asarray(centre_mm) - middle_of(points) if anterior is None else anterior
     found: Canal | None = None
     middle = np.asarray(centre_mm, dtype=np.float64)
     for _ in range(ROUNDS if anterior is None else ROUNDS - 1):
         if anterior is None and np.linalg.norm(ahead - up * (ahead @ up)) < MIN_OFFSET_MM:
             return None
         frame = Frame.from_directions(middle, up, ahead)
-        found = _canal_in(frame, mask, grid, points)
+        found = _canal_in(frame, field, grid, points)
         if found is None:
             return None
         middle = found.body_centre_mm
@@ -120,8 +120,8 @@ def find_canal(
     return found
 
 
-def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]) -> Canal | None:
-    bone = resample_field(mask.astype(np.float32), grid, _lattice(frame), adds_way=False) > 0.5
+def _canal_in(frame: Frame, field: NDArray[np.float32], grid: Grid, points: NDArray[np.float64]) -> Canal | None:
+    bone = resample_field(field, grid, _lattice(frame), adds_way=False) > 0.5
     back = bone[:, :, int(np.argmin(np.abs(AP_MM))) :]  # from the body's middle backward
     run = _first(~back)
     behind = back & (np.arange(back.shape[2]) >= run[:, :, None])
@@ -146,7 +146,7 @@ def _canal_in(frame: Frame, mask: NDArray[np.bool_], grid: Grid, points: NDArray
     front = local[:, 1] >= _wall_at(wall, np.clip(local[:, 0], left, right), np.clip(local[:, 2], *si_mm))
     if not front.any():
         return None
-    body = local[front].mean(axis=0)
+    body = middle_of(local.take(np.flatnonzero(front), axis=0))
     sides = _sides(bone, depth)
     body[0] = sum(sides) / 2
     outline = _outline(exit_mm, run > 0, wall, (left, right), si_mm)
@@ -171,7 +171,7 @@ def _sides(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, float]:
     """LR of the body's left and right side where neither pedicles nor transverse processes reach; LR of its middle lies half way."""
     rows = bone[:, :, AP_MM >= depth_mm + CLEAR_OF_ARCH_MM]
     middle = int(np.argmin(np.abs(LR_MM)))
-    left, right = (np.logical_and.accumulate(half).sum(axis=0) for half in (rows[middle::-1], rows[middle:]))
+    left, right = (np.where(half.all(axis=0), len(half), half.argmin(axis=0)) for half in (rows[middle::-1], rows[middle:]))
     wide = left + right >= 0.7 * np.percentile(left + right, 95)
     centre, half = float(np.median((right - left)[wide])) / 2, float(np.percentile((left + right)[wide], 95)) / 2
     return centre - half, centre + half

@@ -73,7 +73,7 @@ class Faces:
     @classmethod
     def of(cls, mesh: Mesh) -> Faces:
         """Measure a mesh's faces; degenerate ones are left out."""
-        a, b, c = (mesh.vertices[mesh.faces[:, n]] for n in range(3))
+        a, b, c = (mesh.vertices.take(mesh.faces[:, n], axis=0) for n in range(3))
         normals = np.cross(b - a, c - a)
         length = np.linalg.norm(normals, axis=1)
         real = length > 1e-9
