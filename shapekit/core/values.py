@@ -77,7 +77,7 @@ class LabelMap:
 
     @cached_property
     def summaries(self) -> dict[int, LabelSummary]:
-        """How many voxels each value has, and where; see ``summarise_labels``."""
+        """How many voxels each value has, and where; see ``summarise_labels``. Counted once: do not write into the array afterwards."""
         return summarise_labels(self.array, self.grid)
 
     def understood(self, levels: Mapping[int, Level], scheme: str, partial: frozenset[int], notes: tuple[str, ...]) -> LabelMap:

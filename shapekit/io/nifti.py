@@ -158,7 +158,8 @@ def image_of(source: Any, name: str, file_bytes: int | None = None, *, packed: b
         if file_bytes is not None:
             check_announced(name, shape, dtype.itemsize, file_bytes, packed=packed)
         grid = named_grid(name, shape, np.asarray(source.affine, dtype=np.float64))
-        array = _voxels(source.dataobj).reshape(shape, order="A")
+        stored = np.asanyarray(source.dataobj) if file_bytes is None else _voxels(source.dataobj)
+        array = stored.reshape(shape, order="A")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return Image(array, grid)

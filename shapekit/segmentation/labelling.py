@@ -41,7 +41,7 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool], scatter: Map
     complete : sequence of bool
         Bodies that are wholly visible; only their votes count, unless there is none.
     scatter : mapping of Level to float, optional
-        By how many levels votes for a level err on average: those that err less, as beside the last rib, weigh more. By default all weigh alike.
+        By how many levels votes for a level err on average: those that err less, as at the spine's ends, weigh more. By default all weigh alike.
 
     Returns
     -------
@@ -66,17 +66,20 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool], scatter: Map
         raise InputError(f"{len(votes)} bodies were found, but a spine has {len(USUAL)} at most above the sacrum; check the scan.")
     counted = [n for n, whole in enumerate(complete) if whole] or list(range(len(votes)))
     wanted = np.array([votes[n] for n in counted])
-    typical = float(np.mean(list(scatter.values()))) if scatter else 1.0
-    errs = {level: (scatter or {}).get(level, typical) / typical for level in Level}
+    known = scatter or {}
+    typical = float(np.mean([*known.values()])) if known else 1.0
+    error = {level: known.get(level, typical) for level in Level}
     unusual = max(UNUSUAL_COST * len(counted), LEAST_UNUSUAL)
     least, best = np.inf, list[Level | None](USUAL[: len(votes)])
     for spine in (USUAL, *UNUSUAL):
         values = np.array([*(vote_of(level) for level in spine), *(VALUES[Level.L6] + 1.0 + np.arange(BELOW))])
-        error = np.array([*(errs[level] for level in spine), *[errs[Level.L6]] * BELOW])
+        errors = np.array([*(error[level] for level in spine), *[error[Level.L6]] * BELOW])
+        fits = []
         for first in range(len(values) - len(votes) + 1):
             here = np.array(counted, int) + first
-            apart = np.abs(values[here] - wanted) / error[here] + typical * np.log(error[here])
-            cost = float(apart.sum()) + (0.0 if spine is USUAL else unusual)
-            if cost < least - 1e-9:
-                least, best = cost, [*spine, *[None] * BELOW][first : first + len(votes)]
+            apart = np.abs(values[here] - wanted)
+            fits.append((round(float((apart / errors[here] + np.log(errors[here])).sum()), 9), first, float(apart.sum())))
+        _, first, apart_in_all = min(fits)  # the most likely of this spine; of spines the one whose votes are nearest
+        if (cost := apart_in_all + (0.0 if spine is USUAL else unusual)) < least:
+            least, best = cost, [*spine, *[None] * BELOW][first : first + len(votes)]
     return best

@@ -71,9 +71,8 @@ def add_things(hu: Array, bone: Array, spacing_mm: float, generator: Generator) 
         line, radius = start + along * direction / np.linalg.norm(direction) + bend * along**2, generator.uniform(2.5, 6.0)
         low = np.clip(np.floor((line.min(axis=0) - radius) / spacing_mm), 0, hu.shape).astype(int)
         high = np.clip(np.ceil((line.max(axis=0) + radius) / spacing_mm) + 1, low, hu.shape).astype(int)
-        if (high > low).all():
-            box = tuple(slice(*ends) for ends in zip(low, high, strict=True))
-            put_bone(hu[box], bar(hu[box].shape, spacing_mm, line - low * spacing_mm, radius), spacing_mm, solid[box], generator)
+        box = tuple(slice(*ends) for ends in zip(low, high, strict=True))  # holds a voxel at least: the line begins in the patch
+        put_bone(hu[box], bar(hu[box].shape, spacing_mm, line - low * spacing_mm, radius), spacing_mm, solid[box], generator)
     if generator.random() < 0.06:
         for _ in range(int(generator.integers(1, 4))):
             middle, direction = generator.uniform(0.25, 0.75, 3) * size, generator.standard_normal(3)

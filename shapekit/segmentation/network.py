@@ -220,9 +220,9 @@ def read_segmenter(paths: str | Path | Sequence[str | Path], *, device: str = "c
             network = Segmenter(SegmenterSizes(**card["sizes"]))  # type: ignore[arg-type]
             network.load_state_dict({name: value.float() for name, value in tensors.items()})
             scatter = {Level(name): float(value) for name, value in card.get("scatter", {}).items()}  # type: ignore[attr-defined]
-            if not all(0 < value < np.inf for value in scatter.values()):
+            if not all(0.01 <= value <= len(Level) for value in scatter.values()):
                 raise ValueError("no errors")
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise InputError(
                 f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
             ) from error

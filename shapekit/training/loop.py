@@ -1,4 +1,4 @@
-"""The training loop: coarse, then refine against its critic, on any device Lightning Fabric knows; resumes to the bit.
+"""The training loop: coarse, then refine against its critic, on any device Lightning Fabric knows; on a CPU it resumes to the bit.
 
 Every process holds the same weights, draws its own batches and takes the mean of all processes' gradients. They are averaged here and not
 by DistributedDataParallel, which does not reach the second derivatives of the critic's penalty.
@@ -98,8 +98,8 @@ class Trainer:
                     self.save_checkpoint()
                 if progress is not None:
                     progress(stage, step + 1, steps[stage], told)
-            kept = self.fabric.broadcast(self.best.get(stage, self.average[stage]))
-            self.average[stage] = {name: value.clone() for name, value in kept.items()}
+            best = {name: value.to("cpu", copy=True) for name, value in self.best.get(stage, self.average[stage]).items()}
+            self.average[stage] = self.fabric.broadcast(best)  # only the first process looked
 
     def _batch(self, stage: str, step: int) -> Batch:
         key = (STAGES.index(stage), step, self.fabric.global_rank)

@@ -1,4 +1,4 @@
-"""Train the network of iterative instance segmentation on phantoms or scans with random looks; resumes to the bit."""
+"""Train the network of iterative instance segmentation on phantoms or scans with random looks; on a CPU it resumes to the bit."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ LABEL_WEIGHT = 0.02
 HELD_OUT = 20
 """One in so many only watches."""
 DRAWING = 2
-"""Processes that draw batches: on a CPU one draws about as long as a step takes; beside a GPU every core but this process's draws."""
+"""Processes that draw batches: on a CPU one draws about as long as a step takes; beside a GPU every core but this process's draws, up to a number."""
+MOST_DRAWING = 16
 OF_SCANS = {"licence": "not stated; the scans' own terms decide", "limits": "thoracic and lumbar levels, as its cohort shows them"}
 """What the card of weights from a user's scans says instead of the phantoms'."""
 VALIDATION_STREAM, SCATTER_STREAM = 1, 2
-SCATTER_VIEWS, SCATTER_REACH, LEAST_SCATTER = 480, 0.7, 0.1
-"""Views on which the votes' errors are measured, over how many levels their means are smoothed (SD), and what an error is taken for at least."""
+SCATTER_VIEWS, SCATTER_REACH, LEAST_SCATTER = 240, 0.7, 0.2
+"""Views on which the votes' errors are measured, over how many levels their means are smoothed (SD), and what an error is taken for at least
+[assumed: real CTs differ from what is learnt from]."""
 CENTRED = 4.0
 """A body is looked at by a patch that stands still when its middle lies within so many voxels of the patch's."""
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -164,8 +166,8 @@ class SegmenterTrainer:
         """Train what is left; other processes draw the next batches meanwhile."""
         config = self.config
         left = range(self.done, config.steps)
-        drawing = DRAWING if self.device == "cpu" else max(cpu_count() - 1, DRAWING)
-        batches = DataLoader(Steps(self.volumes, config), batch_size=None, sampler=left, num_workers=drawing, prefetch_factor=4)
+        drawing = DRAWING if self.device == "cpu" else min(max(cpu_count() - 1, DRAWING), MOST_DRAWING)
+        batches = DataLoader(Steps(self.volumes, config), batch_size=None, sampler=left, num_workers=drawing, prefetch_factor=2)
         for step, batch in zip(left, batches, strict=True):
             told = {"loss": self._step(batch.to(self.device), step)}
             self.done = step + 1

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from joblib import cpu_count
 
 from shapekit.core.checks import InputError
 from shapekit.datasets import Case, in_processes, open_dataset, split_by_patient
@@ -22,6 +23,8 @@ from shapekit.training.segmenter import HELD_OUT
 PHANTOM, SCAN = "segmentation phantom", "segmentation scan"
 """What the cards of volumes on disk call them."""
 ARRAYS = ("hu", "labels", "body", "bone")
+COARSE_MM = 2.0
+"""From this spacing on every core draws a phantom at once; finer ones take so much memory that fewer do."""
 EDITION, PHANTOM_EDITION = "1", "2"
 """Of what scans and phantoms become; part of the names of kept ones, so that old ones are not taken for new ones."""
 
@@ -71,7 +74,10 @@ def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[i
     paths = [folder / f"{name}-{index:04d}.safetensors" for index in range(config.patients)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     draw = partial(_draw, folder=folder, name=name, seed=config.seed, spacing_mm=config.spacing_mm)
-    for n, _ in enumerate(in_processes(draw, missing)):
+    if progress is not None:
+        progress(len(paths) - len(missing))
+    workers = max(int(cpu_count() * min(config.spacing_mm / COARSE_MM, 1.0) ** 3), 1)
+    for n, _ in enumerate(in_processes(draw, missing, workers=workers)):
         if progress is not None:
             progress(len(paths) - len(missing) + n + 1)
     return [_read(path, PHANTOM, config.spacing_mm) for path in paths]

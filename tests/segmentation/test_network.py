@@ -63,7 +63,7 @@ def test_what_votes_err_by_comes_with_the_weights_and_is_the_mean_where_several_
     assert read_segmenter(paths).scatter == {}
 
 
-@pytest.mark.parametrize("scatter", [{"L9": 0.2}, {"L1": 0.0}, {"L1": float("nan")}, {"L1": "wide"}, ["L1"], 3])
+@pytest.mark.parametrize("scatter", [{"L9": 0.2}, {"L1": 0.0}, {"L1": float("nan")}, {"L1": 10**400}, {"L1": 1e300}, {"L1": "wide"}, ["L1"], 3])
 def test_errors_that_are_none_are_refused(network, tmp_path, scatter):
     path = tmp_path / "w.safetensors"
     write_weights(path, network.state_dict(), segmenter_card(SMALL, {}) | {"scatter": scatter})

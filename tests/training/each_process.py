@@ -32,6 +32,7 @@ def main(folder):
     rank = os.environ["RANK"]
     whole = train_networks(CONFIG, guess(), COHORT[2:], [], folder / "whole", devices="2")
     save_file(whole, folder / f"whole-{rank}.safetensors")
+    save_file(train_networks(CONFIG, guess(), COHORT[2:], COHORT[:2], folder / "watched", devices="2"), folder / f"watched-{rank}.safetensors")
     try:
         train_networks(CONFIG, guess(), COHORT[2:], [], folder / "killed", devices="2", progress=kill)
     except KilledError:

@@ -75,6 +75,17 @@ def test_all_processes_end_with_the_same_weights_also_when_they_were_killed_on_t
         assert all(torch.equal(value, other[name]) for name, value in zero.items())
 
 
+def test_all_processes_keep_what_erred_least_where_the_first_looked(folder):
+    tensors, _, _ = read_weights(folder / "watched" / "checkpoint.safetensors", "checkpoint")
+    best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+    last = {name.removeprefix("average.refine."): value for name, value in tensors.items() if name.startswith("average.refine.")}
+    assert any(not torch.equal(value, best[f"refine.{name}"]) for name, value in last.items())  # not simply the last
+    for rank in (0, 1):
+        kept = load_file(folder / f"watched-{rank}.safetensors")
+        assert kept.keys() == best.keys()
+        assert all(torch.equal(value, best[name]) for name, value in kept.items())
+
+
 def test_two_processes_learn_what_one_learns_from_both_batches(folder, tmp_path):
     start, both = in_one_process(tmp_path / "both", (0, 1))
     _, alone = in_one_process(tmp_path / "alone", (0,))

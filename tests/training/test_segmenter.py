@@ -49,7 +49,7 @@ def test_the_weights_can_be_used_and_say_how_they_came_about(whole):
     assert card["config"] == dataclasses.asdict(TINY)
     assert "not a medical device" in card["intended_use"]
     assert {"T10", "L1"} <= set(card["scatter"])
-    assert all(error >= 0.1 for error in card["scatter"].values())
+    assert all(error >= 0.2 for error in card["scatter"].values())
 
 
 def test_how_far_bodies_lie_from_their_patches_middle():
