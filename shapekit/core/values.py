@@ -36,7 +36,7 @@ class LabelMap:
     Parameters
     ----------
     array : (i, j, k) unsigned integer
-        Label values, 0 outside.
+        Label values, 0 outside. To change them, give a changed copy to ``dataclasses.replace``: what is counted of an array is kept.
     grid : Grid
     levels : mapping of int to Level
         Which values are vertebrae, and which.
@@ -77,7 +77,7 @@ class LabelMap:
 
     @cached_property
     def summaries(self) -> dict[int, LabelSummary]:
-        """How many voxels each value has, and where; see ``summarise_labels``. Counted once: do not write into the array afterwards."""
+        """How many voxels each value has, and where; see ``summarise_labels``."""
         return summarise_labels(self.array, self.grid)
 
     def understood(self, levels: Mapping[int, Level], scheme: str, partial: frozenset[int], notes: tuple[str, ...]) -> LabelMap:

@@ -111,9 +111,7 @@ def _load_path(path: Path, scheme: str) -> LabelMap:
 
 
 def _label_map(image: Image, name: str, case: str, scheme: str, names: Mapping[int, str]) -> LabelMap:
-    array = as_labels(image, name).view()
-    array.flags.writeable = False  # what is counted of it is kept
-    labels = LabelMap(array, image.grid, {}, case)
+    labels = LabelMap(as_labels(image, name), image.grid, {}, case)
     try:
         found = detect(labels.summaries, names) if scheme == "auto" else apply_scheme(labels.summaries, scheme)
     except InputError as error:
