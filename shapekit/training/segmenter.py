@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -198,21 +198,26 @@ class SegmenterTrainer:
             (logits, complete, value), batch, fp_weight=fp_weight, cross_entropy=self.config.cross_entropy, spacing_mm=self.config.spacing_mm
         )
 
+    def _watched(self, number: int, stream: int) -> Iterator[tuple[Patches, tuple[Tensor, Tensor, Tensor]]]:
+        """Batches of held-out phantoms, and what the network says of them."""
+        self.network.eval()
+        for step in range(number):
+            batch = draw_batch_of_patches(self.watched, self.config, step, stream=stream).to(self.device)
+            with torch.no_grad():
+                told = self.network(batch.image, batch.memory)
+            yield batch, told
+        self.network.train()
+
     def validated(self) -> dict[str, float]:
         """Mean Dice, level error (levels) and share told rightly whole or cut, on patches of held-out phantoms that show a body."""
         if not self.watched:
             return {}
         rows = []
-        self.network.eval()
-        with torch.no_grad():
-            for number in range(self.config.watched):
-                batch = draw_batch_of_patches(self.watched, self.config, number, stream=VALIDATION_STREAM).to(self.device)
-                logits, complete, value = self.network(batch.image, batch.memory)
-                made, real = (logits > 0).flatten(1), (batch.target > 0.5).flatten(1)
-                dice = 2 * (made & real).sum(dim=1) / (made.sum(dim=1) + real.sum(dim=1)).clamp(min=1)
-                right = ((complete > 0) == (batch.complete > 0.5)).float()
-                rows.append(torch.stack([dice, (value - batch.value).abs(), right], dim=1)[batch.present > 0])
-        self.network.train()
+        for batch, (logits, complete, value) in self._watched(self.config.watched, VALIDATION_STREAM):
+            made, real = (logits > 0).flatten(1), (batch.target > 0.5).flatten(1)
+            dice = 2 * (made & real).sum(dim=1) / (made.sum(dim=1) + real.sum(dim=1)).clamp(min=1)
+            right = ((complete > 0) == (batch.complete > 0.5)).float()
+            rows.append(torch.stack([dice, (value - batch.value).abs(), right], dim=1)[batch.present > 0])
         table = torch.cat(rows)
         if not len(table):
             return {}
@@ -223,14 +228,9 @@ class SegmenterTrainer:
         if not self.watched:
             return {}
         rows = []
-        self.network.eval()
-        with torch.no_grad():
-            for number in range(-(-SCATTER_VIEWS // self.config.batch)):
-                batch = draw_batch_of_patches(self.watched, self.config, number, stream=SCATTER_STREAM).to(self.device)
-                _, _, value = self.network(batch.image, batch.memory)
-                seen = (batch.complete > 0.5) & (off_centre(batch.target) <= CENTRED)
-                rows.append(torch.stack([batch.value, (value - batch.value).abs()], dim=1)[seen])
-        self.network.train()
+        for batch, (_, _, value) in self._watched(-(-SCATTER_VIEWS // self.config.batch), SCATTER_STREAM):
+            seen = (batch.complete > 0.5) & (off_centre(batch.target) <= CENTRED)
+            rows.append(torch.stack([batch.value, (value - batch.value).abs()], dim=1)[seen])
         true, error = torch.cat(rows).double().cpu().numpy().T
         near = {level: np.exp(-(((true - vote_of(level)) / SCATTER_REACH) ** 2) / 2) for level in Level if not level.is_cervical}
         return {str(level): max(float(near[level] @ error / near[level].sum()), LEAST_SCATTER) for level in near if near[level].sum() > 1.0}
