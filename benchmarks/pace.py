@@ -1,6 +1,6 @@
 """How fast the core is at this moment, and how long this thread had none.
 
-On a cloud machine the same code takes 1.2 to 1.9 times as long for milliseconds or for seconds at a time, as if a neighbour used the other half of
+On a cloud machine the same code takes longer for milliseconds, seconds or minutes at a time, as if a neighbour used the other half of
 the core. A small fixed calculation right before and after a round tells whether that was so. What a thread waits for a core that other processes of
 this system have, Linux tells.
 """

@@ -81,7 +81,18 @@ class LabelMap:
         return summarise_labels(self.array, self.grid)
 
     def understood(self, levels: Mapping[int, Level], scheme: str, partial: frozenset[int], notes: tuple[str, ...]) -> LabelMap:
-        """Return the same labels with what they mean; what was counted of them is not counted again."""
+        """Return the same labels with what they mean; what was counted of them is not counted again.
+
+        Parameters
+        ----------
+        levels, scheme, partial, notes
+            See the class.
+
+        Raises
+        ------
+        InputError
+            If two values stand for the same level.
+        """
         known = replace(self, levels=levels, scheme=scheme, partial=partial, notes=notes)
         known.__dict__["summaries"] = self.summaries
         return known
