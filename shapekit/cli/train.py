@@ -29,6 +29,10 @@ def train(
         ),
     ] = None,
     kind: Annotated[str, typer.Option(help="Kind of the data set: auto, verse, plain, ...; see docs/datasets.md.")] = "auto",
+    start: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Networks to go on from: weights that this command wrote, or shipped.", metavar="FILE"),
+    ] = None,
     patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
     calibration: Annotated[int, typer.Option(help="Phantoms to measure the spread of the intervals on; 0 leaves intervals out.")] = 80,
     accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -52,6 +56,8 @@ def train(
 
             if devices != "1":
                 return complain("--task segmentation trains on one device; leave --devices out.")
+            if start is not None:
+                return complain("--task segmentation starts anew; leave --start out.")
             if data is not None and patients:
                 return complain("--task segmentation learns from the CTs of --data or from phantoms; leave --patients or --data out.")
             refuse_several("training a segmentation")
@@ -68,6 +74,7 @@ def train(
             options,
             partial(_cohort, output, data, kind, options, quiet),
             card={"cohort": f"{data.name}, vertebrae of grade 0"} if data is not None else None,
+            start=start,
             calibration=calibration,
             accelerator=accelerator,
             devices=devices,

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from shapekit.core.checks import check_choice
+from shapekit.core.checks import UsageError, check_choice
 from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
-from shapekit.predictors import LinearModel
+from shapekit.predictors import LinearModel, make_predictor
+from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.training import Samples, TrainingConfig, fit_linear, launched, refuse_several, train_networks, write_predictor
 
 TRAINED = ("generative", "linear", "neighbours")
@@ -39,6 +40,7 @@ def fit_predictor(
     cohort: Callable[[], Sequence[Samples]],
     *,
     card: Mapping[str, object] | None = None,
+    start: str | Path | None = None,
     calibration: int = 80,
     workers: int | None = None,
     accelerator: str = "cpu",
@@ -60,6 +62,8 @@ def fit_predictor(
         to watch the networks. Of several processes the first calls it before the others do.
     card : mapping, optional
         What else the file's card is to say.
+    start : path or "shipped", optional
+        Weights that the networks go on from, with their linear model: for a cohort too small to learn from alone.
     calibration : int
         Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on; 0 leaves intervals out.
     workers : int, optional
@@ -78,15 +82,18 @@ def fit_predictor(
     Raises
     ------
     UsageError
-        For another predictor, or if there are not as many processes as it takes.
+        For another predictor, if there are not as many processes as it takes, or if what is no network is to start from weights.
     InputError
-        If the samples have no healthy target with a whole neighbour.
+        If the samples have no healthy target with a whole neighbour, or the weights to start from do not fit.
     OutputError
         If the folder cannot be written.
     MissingPackageError
         If Lightning Fabric is needed and not installed.
     """
     check_choice("predictor", predictor, TRAINED)
+    if start is not None and predictor != "generative":
+        raise UsageError(f"the predictor {predictor} starts from no weights; leave the start out or choose generative.")
+    trained = None if start is None else _networks(start)
     written: dict[str, object] = {"kind": predictor, "config": asdict(options), **(card or {})}
     path = output / f"{predictor}.safetensors"
     finish = partial(_finish, path, predictor, options, calibration, workers, counting)
@@ -100,7 +107,9 @@ def fit_predictor(
     model: LinearModel | None = None
     with fabric.rank_zero_first():  # what the first process draws is there when the others look for it
         learn, watch = held_out(cohort())
-        if fabric.is_global_zero and options.networks == "efficient":
+        if isinstance(trained, Generative):
+            model = trained.linear.model
+        elif fabric.is_global_zero and options.networks == "efficient":
             model = fit_linear(learn, seed=options.seed, components=options.components).as_stored()
     model = fabric.broadcast(model)
     with counting("training", options.coarse_steps + options.refine_steps) as done:
@@ -109,11 +118,19 @@ def fit_predictor(
             text = " ".join([stage, *(f"{name} {value:.3f}" for name, value in told.items())])
             done((options.coarse_steps if stage == "refine" else 0) + step, text)
 
-        networks = train_networks(options, model, learn, watch, output, accelerator=accelerator, devices=devices, progress=tell)
+        networks = train_networks(options, model, learn, watch, output, start=trained, accelerator=accelerator, devices=devices, progress=tell)
     with fabric.rank_zero_first():
         written |= {"processes": fabric.world_size, **({"ridge": model.ridge} if model is not None else {})}
+        written |= {"started_from": trained.identity} if trained is not None else {}
         identity = finish(_linear(model) | networks, written) if fabric.is_global_zero else ""
     return path, fabric.broadcast(identity)
+
+
+def _networks(start: str | Path) -> Generative | PaperGenerative:
+    """Read the networks of a file or of the package."""
+    networks = make_predictor("generative", None if str(start) == "shipped" else start)
+    assert isinstance(networks, Generative | PaperGenerative)
+    return networks
 
 
 def _linear(model: LinearModel | None) -> dict[str, object]:

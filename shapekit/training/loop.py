@@ -19,6 +19,7 @@ from torch import Tensor
 
 from shapekit.core.checks import InputError
 from shapekit.networks import gradient_penalty, read_weights, write_weights
+from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch, assembled, draw_batch, full_seats, targets_of
 from shapekit.training.config import TrainingConfig
@@ -44,6 +45,8 @@ class Trainer:
     cohort, validation : sequences of Samples
     folder : Path
         Holds ``checkpoint.safetensors`` and TensorBoard's logs.
+    start : Generative or PaperGenerative, optional
+        Where coarse and refine start from in place of random weights; the critic starts anew.
     accelerator, devices : str
         As Lightning Fabric takes them.
     """
@@ -56,6 +59,7 @@ class Trainer:
         validation: Sequence[Samples],
         folder: Path,
         *,
+        start: Generative | PaperGenerative | None = None,
         accelerator: str = "cpu",
         devices: str = "1",
     ) -> None:
@@ -67,6 +71,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.learner = learner_of(config, model)
         self.networks = self.learner.networks()
+        self.start = "" if start is None else start.identity
+        if start is not None:
+            self._load(start)
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
         self.optimisers: dict[str, Any] = {}
         for name, network in self.networks.items():
@@ -84,6 +91,8 @@ class Trainer:
         for stage in STAGES:
             if stage == "refine" and self.done["refine"] == 0:
                 self.networks["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
+            if self.start and self.done[stage] == 0 and self.fabric.is_global_zero:
+                self._look(stage)  # what it starts from may stay the best
             for step in range(self.done[stage], steps[stage]):
                 self._set_rate(stage, step, steps[stage])
                 batch = self._batch(stage, step)
@@ -91,15 +100,35 @@ class Trainer:
                 self._keep_average(stage, step)
                 self.done[stage] = step + 1
                 if self.fabric.is_global_zero and ((step + 1) % self.config.checkpoint_every == 0 or step + 1 == steps[stage]):
-                    told |= self.validated(stage)
-                    if told.get("validation_mm", math.inf) < self.best_mm[stage]:
-                        self.best_mm[stage] = told["validation_mm"]
-                        self.best[stage] = {name: value.clone() for name, value in self.average[stage].items()}
+                    told |= self._look(stage)
                     self.save_checkpoint()
                 if progress is not None:
                     progress(stage, step + 1, steps[stage], told)
             best = {name: value.to("cpu", copy=True) for name, value in self.best.get(stage, self.average[stage]).items()}
             self.average[stage] = self.fabric.broadcast(best)  # only the first process looked
+
+    def _load(self, start: Generative | PaperGenerative) -> None:
+        """Start from trained networks.
+
+        Raises
+        ------
+        InputError
+            If they are of another kind or size.
+        """
+        try:
+            for name, network in (("coarse", start.coarse), ("refine", start.refine)):
+                self.networks[name].load_state_dict(network.state_dict())
+        except RuntimeError as error:
+            wanted = f"{self.config.networks} networks of width {self.config.width}"
+            raise InputError(f"the weights {start.identity} are no start for {wanted}; give the configuration they were trained with.") from error
+
+    def _look(self, stage: str) -> dict[str, float]:
+        """Judge the averaged weights on held-out spines, and keep them if they have erred least so far."""
+        told = self.validated(stage)
+        if told.get("validation_mm", math.inf) < self.best_mm[stage]:
+            self.best_mm[stage] = told["validation_mm"]
+            self.best[stage] = {name: value.clone() for name, value in self.average[stage].items()}
+        return told
 
     def _batch(self, stage: str, step: int) -> Batch:
         key = (STAGES.index(stage), step, self.fabric.global_rank)
@@ -210,7 +239,7 @@ class Trainer:
             tensors |= {f"optimiser.{name}.{n}.{k}": torch.as_tensor(v) for n, entry in state.items() for k, v in entry.items()}
         for what, averages in (("average", self.average), ("best", self.best)):
             tensors |= {f"{what}.{name}.{k}": v for name, kept in averages.items() for k, v in kept.items()}
-        card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size}
+        card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size, "start": self.start}
         card |= {"best_mm": {name: self.best_mm[name] for name in self.best}}
         write_weights(self.folder / "checkpoint.safetensors", tensors, card)
 
@@ -220,7 +249,7 @@ class Trainer:
         Raises
         ------
         InputError
-            If it is damaged, belongs to another configuration or was written by another number of processes.
+            If it is damaged, belongs to another configuration or another start, or was written by another number of processes.
         """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
@@ -228,6 +257,11 @@ class Trainer:
         tensors, card, _ = read_weights(path, "checkpoint")
         if asdict(TrainingConfig()) | card["config"] != asdict(self.config):  # type: ignore[operator]  # options it does not name are younger
             raise InputError(f"{path.name} belongs to another configuration; train in another folder, or delete it.")
+        if (began := card.get("start", "")) != self.start:
+            raise InputError(
+                f"{path.name} is of a training that started from {began or 'nothing'}, but this one starts from {self.start or 'nothing'}; "
+                "start from the same, or train in another folder."
+            )
         if (wrote := card.get("processes", 1)) != self.fabric.world_size:
             raise InputError(f"{path.name} is of a training by {wrote} processes, but this is one by {self.fabric.world_size}; start as many again.")
         for name, network in self.networks.items():
@@ -261,6 +295,7 @@ def train_networks(
     validation: Sequence[Samples],
     folder: str | Path,
     *,
+    start: Generative | PaperGenerative | None = None,
     accelerator: str = "cpu",
     devices: str = "1",
     progress: Progress | None = None,
@@ -274,6 +309,8 @@ def train_networks(
         Makes the guess that the efficient networks start from; the paper's need none.
     cohort, validation : sequences of Samples
     folder : path
+    start : Generative or PaperGenerative, optional
+        Trained networks to start from; see ``make_predictor``. Of the efficient ones ``model`` must be the linear model they learnt with.
     accelerator, devices : str
         As Lightning Fabric takes them; ``"cpu"`` and ``"1"`` here, ``"cuda"`` and ``"8"`` in each of the eight processes that torchrun starts.
         Only the first one writes to the folder; all of them return the same weights.
@@ -287,7 +324,7 @@ def train_networks(
     Raises
     ------
     InputError
-        If nothing can be learnt from, or the folder's checkpoint does not fit.
+        If nothing can be learnt from, or the folder's checkpoint or the start does not fit.
     UsageError
         If there are not as many processes as devices.
     MissingPackageError
@@ -295,7 +332,7 @@ def train_networks(
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, model, cohort, validation, target, accelerator=accelerator, devices=devices)
+    trainer = Trainer(config, model, cohort, validation, target, start=start, accelerator=accelerator, devices=devices)
     trainer.resume()
     with _logs(target / "logs", trainer.fabric.global_rank) as log:
 

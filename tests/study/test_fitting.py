@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shapekit.core.checks import InputError
+from shapekit.core.checks import InputError, UsageError
 from shapekit.study.fitting import fit_predictor, held_out
 from shapekit.training import Samples, TrainingConfig
 
@@ -30,6 +30,11 @@ def test_nothing_to_learn_from_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError):
         fit_predictor(tmp_path / "run", "linear", TrainingConfig(), list, calibration=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_only_networks_start_from_weights(tmp_path):
+    with pytest.raises(UsageError, match="the predictor linear starts from no weights"):
+        fit_predictor(tmp_path, "linear", TrainingConfig(), list, start="shipped", calibration=0)
 
 
 def test_the_neighbour_mean_asks_for_no_samples(tmp_path):

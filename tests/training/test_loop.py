@@ -5,7 +5,9 @@ import torch
 
 from shapekit.core.checks import InputError
 from shapekit.networks import read_weights, write_weights
-from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks
+from shapekit.predictors import make_predictor
+from shapekit.study.fitting import fit_predictor
+from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks, write_predictor
 from shapekit.training.loop import Trainer
 
 TINY = TrainingConfig(width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
@@ -82,6 +84,43 @@ def test_what_erred_least_on_held_out_spines_is_kept(cohort, model, tmp_path, mo
     assert again.resume()
     again.run()
     assert all(torch.equal(again.tensors()[name], value) for name, value in trainer.tensors().items())
+
+
+@pytest.fixture(scope="module")
+def trained(model, whole, tmp_path_factory):
+    """The networks of the whole run, as a file and as the predictor that is read from it."""
+    path = tmp_path_factory.mktemp("trained") / "generative.safetensors"
+    linear = {f"linear.{name}": value for name, value in model.tensors().items()}
+    write_predictor(path, linear | whole[1], {"kind": "generative", "config": dataclasses.asdict(TINY), "ridge": model.ridge})
+    return path, make_predictor("generative", path)
+
+
+def test_a_run_starts_from_trained_networks_and_keeps_them_where_it_only_gets_worse(cohort, model, tmp_path, monkeypatch, trained):
+    monkeypatch.setattr(Trainer, "validated", lambda self, stage: {"validation_mm": float(sum(self.done.values()))})
+    _, start = trained
+    trainer = Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path, start=start)
+    trainer.run()
+    kept, before = trainer.tensors(), {"coarse": start.coarse.state_dict(), "refine": start.refine.state_dict()}
+    assert all(torch.equal(kept[f"{stage}.{name}"], value) for stage, network in before.items() for name, value in network.items())
+    live = trainer.networks["refine"].state_dict()
+    assert not all(torch.equal(live[name], value) for name, value in before["refine"].items())  # it did learn
+    assert Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path, start=start).resume()
+    with pytest.raises(InputError, match=f"started from {start.identity}, but this one starts from nothing"):
+        Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path).resume()
+
+
+def test_networks_of_another_size_are_no_start(cohort, model, tmp_path, trained):
+    with pytest.raises(InputError, match="are no start for efficient networks of width 4"):
+        Trainer(dataclasses.replace(TINY, width=4), model, cohort[2:], cohort[:2], tmp_path, start=trained[1])
+
+
+def test_what_starts_from_weights_keeps_their_linear_model_and_says_so(cohort, tmp_path, trained):
+    path, start = trained
+    fitted, identity = fit_predictor(tmp_path, "generative", TINY, lambda: cohort, start=path, calibration=0)
+    _, card, _ = read_weights(fitted, "generative")
+    assert card["started_from"] == start.identity != identity
+    again = make_predictor("generative", fitted)
+    assert (again.linear.model.modes == start.linear.model.modes).all()
 
 
 def test_another_configurations_checkpoint_is_refused(cohort, model, whole):
