@@ -31,7 +31,9 @@ def train(
     kind: Annotated[str, typer.Option(help="Kind of the data set: auto, verse, plain, ...; see docs/datasets.md.")] = "auto",
     start: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Networks to go on from: weights that this command wrote, or shipped.", metavar="FILE"),
+        typer.Option(
+            help="Generative weights to go on from, or shipped for the package's own; without it networks learn from nothing.", metavar="FILE"
+        ),
     ] = None,
     patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
     calibration: Annotated[int, typer.Option(help="Phantoms to measure the spread of the intervals on; 0 leaves intervals out.")] = 80,

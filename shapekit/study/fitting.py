@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from shapekit.core.checks import UsageError, check_choice
+from shapekit.core.checks import InputError, UsageError, check_choice
 from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
+from shapekit.io.shipped import shipped_weights
+from shapekit.networks import read_weights
 from shapekit.predictors import LinearModel, make_predictor
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.training import Samples, TrainingConfig, fit_linear, launched, refuse_several, train_networks, write_predictor
+from shapekit.training.learners import learner_of
+from shapekit.training.loop import load_start
+from shapekit.training.package import USE
 
 TRAINED = ("generative", "linear", "neighbours")
 """Predictors that have something to be fitted; of the neighbour mean it is its intervals only."""
@@ -82,7 +87,8 @@ def fit_predictor(
     Raises
     ------
     UsageError
-        For another predictor, if there are not as many processes as it takes, or if what is no network is to start from weights.
+        For another predictor, if there are not as many processes as it takes, if what is no network is to start from weights, or if
+        the weights to start from would be overwritten.
     InputError
         If the samples have no healthy target with a whole neighbour, or the weights to start from do not fit.
     OutputError
@@ -92,10 +98,14 @@ def fit_predictor(
     """
     check_choice("predictor", predictor, TRAINED)
     if start is not None and predictor != "generative":
-        raise UsageError(f"the predictor {predictor} starts from no weights; leave the start out or choose generative.")
-    trained = None if start is None else _networks(start)
-    written: dict[str, object] = {"kind": predictor, "config": asdict(options), **(card or {})}
+        raise UsageError(f"the predictor {predictor} starts from no weights; leave --start out or choose generative.")
     path = output / f"{predictor}.safetensors"
+    trained, told = (None, {}) if start is None else _networks(start, path, options)
+    if isinstance(trained, Generative):
+        options = replace(options, components=len(trained.linear.model.modes))
+    written: dict[str, object] = {"kind": predictor, "config": asdict(options), **(card or {}), **told}
+    if trained is not None and (own := (card or {}).get("cohort", USE["cohort"])) != told["cohort"]:
+        written["cohort"] = f"{own}; before that: {told['cohort']}"
     finish = partial(_finish, path, predictor, options, calibration, workers, counting)
     if predictor != "generative":
         refuse_several(f"fitting the predictor {predictor}")
@@ -121,16 +131,23 @@ def fit_predictor(
         networks = train_networks(options, model, learn, watch, output, start=trained, accelerator=accelerator, devices=devices, progress=tell)
     with fabric.rank_zero_first():
         written |= {"processes": fabric.world_size, **({"ridge": model.ridge} if model is not None else {})}
-        written |= {"started_from": trained.identity} if trained is not None else {}
         identity = finish(_linear(model) | networks, written) if fabric.is_global_zero else ""
     return path, fabric.broadcast(identity)
 
 
-def _networks(start: str | Path) -> Generative | PaperGenerative:
-    """Read the networks of a file or of the package."""
-    networks = make_predictor("generative", None if str(start) == "shipped" else start)
+def _networks(start: str | Path, path: Path, options: TrainingConfig) -> tuple[Generative | PaperGenerative, dict[str, object]]:
+    """Read networks that fit a configuration, and say for a card which they are and whom they have seen."""
+    source = shipped_weights("generative") if str(start) == "shipped" else Path(start)
+    if source.resolve() == path.resolve():
+        raise UsageError(f"{path.name} would be overwritten by what starts from it; train in another folder.")
+    networks = make_predictor("generative", source)
     assert isinstance(networks, Generative | PaperGenerative)
-    return networks
+    if (options.networks == "paper") != isinstance(networks, PaperGenerative):
+        raise InputError(f"{source.name} holds no {options.networks} networks; give the configuration they were trained with.")
+    learner = learner_of(options, networks.linear.model if isinstance(networks, Generative) else None)
+    load_start(learner.networks(), networks, options)
+    _, card, identity = read_weights(source, "generative")
+    return networks, {"started_from": identity, "cohort": card.get("cohort", USE["cohort"])}
 
 
 def _linear(model: LinearModel | None) -> dict[str, object]:
@@ -161,8 +178,8 @@ def _finish(
 
 
 def held_out(cohort: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:
-    """Divide samples into those to learn from and those to watch the training on: the last twentieth of the subjects, at least one."""
-    subjects = list(dict.fromkeys(spine.subject for spine in cohort))
+    """Divide samples into those to learn from and those to watch the training on: the last twentieth of the subjects with a healthy vertebra."""
+    subjects = list(dict.fromkeys(spine.subject for spine in cohort if spine.is_target.any()))
     held = set(subjects[-max(len(subjects) // VALIDATION_SHARE, 1) :])
     learn, watch = ([spine for spine in cohort if (spine.subject in held) == kept] for kept in (False, True))
     return learn, watch

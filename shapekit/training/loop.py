@@ -69,11 +69,16 @@ class Trainer:
             raise InputError("no healthy vertebra with a whole neighbour was found to learn from; give spines with grades of 0.")
         self.fabric = launched(accelerator, devices, config.precision)
         torch.manual_seed(config.seed)
-        self.learner = learner_of(config, model)
+        self.learner = learner_of(config, start.linear.model if isinstance(start, Generative) else model)
         self.networks = self.learner.networks()
-        self.start = "" if start is None else start.identity
+        self.started_from = ""
         if start is not None:
-            self._load(start)
+            if not any(len(targets_of([spine])) for spine in validation):
+                raise InputError(
+                    "nobody would notice if the weights to start from got worse: no held-out spine has a healthy vertebra; give more spines."
+                )
+            load_start(self.networks, start, config)
+            self.started_from = start.identity or "weights without identity"
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
         self.optimisers: dict[str, Any] = {}
         for name, network in self.networks.items():
@@ -91,8 +96,10 @@ class Trainer:
         for stage in STAGES:
             if stage == "refine" and self.done["refine"] == 0:
                 self.networks["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
-            if self.start and self.done[stage] == 0 and self.fabric.is_global_zero:
-                self._look(stage)  # what it starts from may stay the best
+            if self.started_from and self.done[stage] == 0 and self.fabric.is_global_zero:
+                told = self._look(stage)  # what it starts from may stay the best
+                if progress is not None:
+                    progress(stage, 0, steps[stage], told)
             for step in range(self.done[stage], steps[stage]):
                 self._set_rate(stage, step, steps[stage])
                 batch = self._batch(stage, step)
@@ -106,21 +113,6 @@ class Trainer:
                     progress(stage, step + 1, steps[stage], told)
             best = {name: value.to("cpu", copy=True) for name, value in self.best.get(stage, self.average[stage]).items()}
             self.average[stage] = self.fabric.broadcast(best)  # only the first process looked
-
-    def _load(self, start: Generative | PaperGenerative) -> None:
-        """Start from trained networks.
-
-        Raises
-        ------
-        InputError
-            If they are of another kind or size.
-        """
-        try:
-            for name, network in (("coarse", start.coarse), ("refine", start.refine)):
-                self.networks[name].load_state_dict(network.state_dict())
-        except RuntimeError as error:
-            wanted = f"{self.config.networks} networks of width {self.config.width}"
-            raise InputError(f"the weights {start.identity} are no start for {wanted}; give the configuration they were trained with.") from error
 
     def _look(self, stage: str) -> dict[str, float]:
         """Judge the averaged weights on held-out spines, and keep them if they have erred least so far."""
@@ -239,8 +231,8 @@ class Trainer:
             tensors |= {f"optimiser.{name}.{n}.{k}": torch.as_tensor(v) for n, entry in state.items() for k, v in entry.items()}
         for what, averages in (("average", self.average), ("best", self.best)):
             tensors |= {f"{what}.{name}.{k}": v for name, kept in averages.items() for k, v in kept.items()}
-        card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size, "start": self.start}
-        card |= {"best_mm": {name: self.best_mm[name] for name in self.best}}
+        card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size}
+        card |= {"started_from": self.started_from, "best_mm": {name: self.best_mm[name] for name in self.best}}
         write_weights(self.folder / "checkpoint.safetensors", tensors, card)
 
     def resume(self) -> bool:
@@ -257,9 +249,9 @@ class Trainer:
         tensors, card, _ = read_weights(path, "checkpoint")
         if asdict(TrainingConfig()) | card["config"] != asdict(self.config):  # type: ignore[operator]  # options it does not name are younger
             raise InputError(f"{path.name} belongs to another configuration; train in another folder, or delete it.")
-        if (began := card.get("start", "")) != self.start:
+        if (before := card.get("started_from", "")) != self.started_from:
             raise InputError(
-                f"{path.name} is of a training that started from {began or 'nothing'}, but this one starts from {self.start or 'nothing'}; "
+                f"{path.name} is of a training that started from {before or 'nothing'}, but this one starts from {self.started_from or 'nothing'}; "
                 "start from the same, or train in another folder."
             )
         if (wrote := card.get("processes", 1)) != self.fabric.world_size:
@@ -281,6 +273,22 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """Averaged weights of both generators, as they are shipped; see ``run``."""
         return {f"{name}.{k}": v for name in STAGES for k, v in self.average[name].items()}
+
+
+def load_start(networks: dict[str, torch.nn.Module], start: Generative | PaperGenerative, config: TrainingConfig) -> None:
+    """Let coarse and refine begin as trained ones are.
+
+    Raises
+    ------
+    InputError
+        If those are of another kind or width.
+    """
+    try:
+        for name, network in (("coarse", start.coarse), ("refine", start.refine)):
+            networks[name].load_state_dict(network.state_dict())
+    except RuntimeError as error:
+        wanted = f"{config.networks} networks of width {config.width}"
+        raise InputError(f"the weights {start.identity} are no start for {wanted}; give the configuration they were trained with.") from error
 
 
 def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -306,11 +314,11 @@ def train_networks(
     ----------
     config : TrainingConfig
     model : LinearModel or None
-        Makes the guess that the efficient networks start from; the paper's need none.
+        Makes the guess that the efficient networks start from; the paper's need none, and trained ones bring theirs.
     cohort, validation : sequences of Samples
     folder : path
     start : Generative or PaperGenerative, optional
-        Trained networks to start from; see ``make_predictor``. Of the efficient ones ``model`` must be the linear model they learnt with.
+        Trained networks to start from; see ``make_predictor``. Each stage ends with its start where nothing erred less on ``validation``.
     accelerator, devices : str
         As Lightning Fabric takes them; ``"cpu"`` and ``"1"`` here, ``"cuda"`` and ``"8"`` in each of the eight processes that torchrun starts.
         Only the first one writes to the folder; all of them return the same weights.

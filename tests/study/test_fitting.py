@@ -8,9 +8,9 @@ from shapekit.study.fitting import fit_predictor, held_out
 from shapekit.training import Samples, TrainingConfig
 
 
-def spine(subject):
-    empty = np.zeros((0, 40, 32, 32), np.float16)
-    return Samples(subject, np.zeros(0, np.int16), empty, empty, np.zeros(0, bool), np.zeros(0, bool), np.zeros(0, np.float32))
+def spine(subject, healthy=True):
+    one = np.zeros((1, 40, 32, 32), np.float16)
+    return Samples(subject, np.zeros(1, np.int16), one, one, np.array([healthy]), np.ones(1, bool), np.zeros(1, np.float32))
 
 
 @pytest.mark.parametrize(("count", "watching"), [(2, ["s1"]), (39, ["s38"]), (41, ["s39", "s40"])])
@@ -24,6 +24,11 @@ def test_all_scans_of_a_subject_are_on_one_side():
     cohort = [spine("a"), spine("b"), replace(spine("b"), ranks=np.zeros(0, np.int16)), spine("a")]
     learn, watch = held_out(cohort)
     assert ({one.subject for one in learn}, {one.subject for one in watch}) == ({"a"}, {"b"})
+
+
+def test_who_has_no_healthy_vertebra_watches_nothing():
+    learn, watch = held_out([spine("a"), spine("b"), spine("c", healthy=False)])
+    assert ([one.subject for one in learn], [one.subject for one in watch]) == (["a", "c"], ["b"])
 
 
 def test_nothing_to_learn_from_is_refused_and_leaves_nothing(tmp_path):

@@ -47,6 +47,8 @@ def main(folder):
 
     path, identity = fit_predictor(folder / "fitted", "generative", CONFIG, cohort, calibration=0, devices="2")
     (folder / f"told-{rank}").write_text(f"{path.name} {identity}")
+    _, more = fit_predictor(folder / "more", "generative", CONFIG, cohort, start=path, calibration=0, devices="2")
+    (folder / f"more-{rank}").write_text(f"{identity} {more}")
 
 
 if __name__ == "__main__":

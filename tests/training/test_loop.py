@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from shapekit.core.checks import InputError
+from shapekit.core.checks import InputError, UsageError
 from shapekit.networks import read_weights, write_weights
 from shapekit.predictors import make_predictor
 from shapekit.study.fitting import fit_predictor
@@ -98,29 +98,50 @@ def trained(model, whole, tmp_path_factory):
 def test_a_run_starts_from_trained_networks_and_keeps_them_where_it_only_gets_worse(cohort, model, tmp_path, monkeypatch, trained):
     monkeypatch.setattr(Trainer, "validated", lambda self, stage: {"validation_mm": float(sum(self.done.values()))})
     _, start = trained
-    trainer = Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path, start=start)
-    trainer.run()
+    told = []
+    trainer = Trainer(TINY, None, cohort[2:], cohort[:2], tmp_path, start=start)
+    trainer.run(lambda *what: told.append(what))
+    assert ("coarse", 0, 6, {"validation_mm": 0.0}) in told
     kept, before = trainer.tensors(), {"coarse": start.coarse.state_dict(), "refine": start.refine.state_dict()}
     assert all(torch.equal(kept[f"{stage}.{name}"], value) for stage, network in before.items() for name, value in network.items())
     live = trainer.networks["refine"].state_dict()
     assert not all(torch.equal(live[name], value) for name, value in before["refine"].items())  # it did learn
-    assert Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path, start=start).resume()
+    again = Trainer(TINY, None, cohort[2:], cohort[:2], tmp_path, start=start)
+    assert again.resume()
+    assert again.best_mm == {"coarse": 0.0, "refine": 6.0}
     with pytest.raises(InputError, match=f"started from {start.identity}, but this one starts from nothing"):
         Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path).resume()
 
 
-def test_networks_of_another_size_are_no_start(cohort, model, tmp_path, trained):
-    with pytest.raises(InputError, match="are no start for efficient networks of width 4"):
-        Trainer(dataclasses.replace(TINY, width=4), model, cohort[2:], cohort[:2], tmp_path, start=trained[1])
-
-
-def test_what_starts_from_weights_keeps_their_linear_model_and_says_so(cohort, tmp_path, trained):
+def test_what_is_no_start_is_refused(cohort, tmp_path, trained):
     path, start = trained
-    fitted, identity = fit_predictor(tmp_path, "generative", TINY, lambda: cohort, start=path, calibration=0)
+    with pytest.raises(InputError, match="are no start for efficient networks of width 4"):
+        Trainer(dataclasses.replace(TINY, width=4), None, cohort[2:], cohort[:2], tmp_path, start=start)
+    with pytest.raises(InputError, match="no held-out spine has a healthy vertebra"):
+        Trainer(TINY, None, cohort[2:], [dataclasses.replace(cohort[0], is_target=cohort[0].is_target & False)], tmp_path, start=start)
+
+    def never():
+        raise AssertionError  # what does not fit is refused before anything is drawn
+
+    with pytest.raises(InputError, match="are no start for efficient networks of width 4"):
+        fit_predictor(tmp_path, "generative", dataclasses.replace(TINY, width=4), never, start=path)
+    with pytest.raises(InputError, match="holds no paper networks"):
+        fit_predictor(tmp_path, "generative", dataclasses.replace(TINY, networks="paper"), never, start=path)
+    with pytest.raises(UsageError, match="would be overwritten"):
+        fit_predictor(path.parent, "generative", TINY, never, start=path)
+
+
+def test_what_starts_from_weights_keeps_their_linear_model_and_says_whom_it_has_seen(cohort, tmp_path, trained):
+    path, start = trained
+    given = {"cohort": "theirs, vertebrae of grade 0"}
+    fitted, identity = fit_predictor(tmp_path / "more", "generative", TINY, lambda: cohort, card=given, start=path, calibration=0)
     _, card, _ = read_weights(fitted, "generative")
     assert card["started_from"] == start.identity != identity
-    again = make_predictor("generative", fitted)
-    assert (again.linear.model.modes == start.linear.model.modes).all()
+    assert card["cohort"].startswith("theirs, vertebrae of grade 0; before that: synthetic patients")
+    assert card["config"]["components"] == 5
+    again = make_predictor("generative", fitted).linear.model
+    assert again.ridge == start.linear.model.ridge
+    assert all((value == start.linear.model.tensors()[name]).all() for name, value in again.tensors().items())
 
 
 def test_another_configurations_checkpoint_is_refused(cohort, model, whole):

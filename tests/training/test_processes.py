@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from shapekit.cli import main
 from shapekit.core.checks import InputError, UsageError
 from shapekit.networks import read_weights
 from shapekit.study.fitting import fit_predictor
@@ -110,6 +111,13 @@ def test_one_process_draws_and_writes(folder):
     assert card["processes"] == 2
 
 
+def test_all_processes_go_on_from_the_same_weights(folder):
+    _, card, identity = read_weights(folder / "more" / "generative.safetensors", "generative")
+    told = {(folder / f"more-{rank}").read_text() for rank in (0, 1)}
+    assert told == {f"{card['started_from']} {identity}"}
+    assert card["started_from"] == read_weights(folder / "fitted" / "generative.safetensors", "generative")[2]
+
+
 def test_a_checkpoint_of_two_processes_is_none_for_one(folder):
     with pytest.raises(InputError, match=r"checkpoint\.safetensors is of a training by 2 processes, but this is one by 1"):
         train_networks(CONFIG, guess(), COHORT[2:], [], folder / "whole")
@@ -133,6 +141,12 @@ def test_the_command_trains_in_two_processes_and_speaks_with_one_voice(tmp_path)
     assert done.stdout == f"generative.safetensors: {identity}\n"
     assert "distributed" not in done.stderr
     assert card["processes"] == 2
+    (tmp_path / "more").mkdir()
+    (run / "samples").rename(tmp_path / "more" / "samples")
+    on = ["--patients", str(len(COHORT)), "--calibration", "0", "--config", str(options), "--start", str(run / "generative.safetensors"), "-q"]
+    assert main(["train", "-o", str(tmp_path / "more"), *on]) == 0
+    assert read_weights(tmp_path / "more" / "generative.safetensors", "generative")[1]["started_from"] == identity
+    assert main(["train", "-o", str(tmp_path / "more"), "--predictor", "linear", *on]) == 2
 
 
 def test_more_processes_than_devices_are_refused(tmp_path):
