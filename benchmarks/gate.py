@@ -1,28 +1,24 @@
 """Did this change make anything slower? ``python benchmarks/gate.py BEFORE``, where BEFORE is a checkout of the older version with its own ``.venv``.
 
 Two processes, one of each version, run the stages of ``make bench`` in turns on one core and one thread: a round of one right after a round of
-the other, so that a core which is slow for minutes is slow for both. They check their answers first. What looks slower is timed again by two new
-processes, and all its rounds count. Writes ``before.json`` and ``after.json`` for ``compare.py``, and ends as it does.
+the other, so that a core which is slow for minutes is slow for both. They check their answers first. What looks slower is timed anew by two other
+processes, and those rounds decide. Writes ``before.json`` and ``after.json`` for ``compare.py``, and ends as it does; with 2 where there is nothing
+to compare.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
+import math
 import secrets
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-
-import pytest
-import threadpoolctl
-import torch
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,114 +29,69 @@ OUT = ("cuda", "export", "report", "save", "cohort", "scipy", "find_objects", "c
 SELECTED = " and not ".join(("small", *OUT))
 """The stages at the small size, without what writes files and without the libraries that stand beside them."""
 PAIRS = 12
-"""Rounds of each version; as many again of what looks slower."""
+"""Rounds of each version."""
 LEAST = 0.05
-"""Seconds that a round takes at least: short stages are called as often as that needs."""
-SCHEDULE = Path("/proc/thread-self/schedstat")
+"""Seconds that a round is meant to take: short stages are called as often as that needs."""
 
 Round = Callable[[str, int], float]
 """Makes so many calls of a stage in one of the processes, and returns the seconds that one took."""
+Sides = tuple[compare.Rounds, compare.Rounds]
+"""Before and after."""
 
 
-class Stages:
-    """In place of pytest-benchmark: the benchmarks run with their checks, and what they would have timed is kept."""
-
-    def __init__(self) -> None:
-        self.calls: dict[str, Callable[[], object]] = {}
-
-    @pytest.fixture
-    def benchmark(self, request):
-        return SimpleNamespace(pedantic=partial(self._keep, request.node.name.removeprefix("test_bench_")))
-
-    def _keep(self, name, target, args=(), kwargs=None, **_rounds):
-        self.calls[name] = partial(target, *args, **(kwargs or {}))
+class GateError(Exception):
+    """Nothing could be compared; says why."""
 
 
-def waited() -> float:
-    """Seconds so far that this thread was ready to run and other processes had its core; 0 where the system does not tell."""
-    return int(SCHEDULE.read_text().split()[1]) * 1e-9 if SCHEDULE.exists() else 0.0
-
-
-def seconds(call: Callable[[], object], number: int) -> float:
-    """Seconds on the core that one of so many calls took."""
-    begin, line = time.perf_counter(), waited()
-    for _ in range(number):
-        call()
-    return (time.perf_counter() - begin - (waited() - line)) / number
-
-
-def slower(call: Callable[[], object]) -> None:
-    """Make a call, and keep the core for a fifth of what it took."""
-    begin = time.thread_time()
-    call()
-    until = time.thread_time() + 0.2 * (time.thread_time() - begin)
-    while time.thread_time() < until:
-        pass
-
-
-def serve(selected: str, slowed: str) -> int:
-    """Check the stages, tell their names, and then make the rounds that standard input asks for; a line of JSON for each."""
-    told, sys.stdout = sys.stdout, sys.stderr  # what pytest says is none of it
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    stages = Stages()
-    with threadpoolctl.threadpool_limits(1):
-        torch.set_num_threads(1)
-        code = pytest.main([str(ROOT / "benchmarks"), "-q", "-p", "no:benchmark", "-p", "no:cacheprovider", "-k", selected], plugins=[stages])
-        if code:
-            return int(code)
-        if slowed:
-            stages.calls[slowed] = partial(slower, stages.calls[slowed])
-        print(json.dumps(sorted(stages.calls)), file=told, flush=True)
-        for line in sys.stdin:
-            name, number = json.loads(line)
-            print(json.dumps(seconds(stages.calls[name], number)), file=told, flush=True)
-    return 0
-
-
-@contextmanager
+@contextlib.contextmanager
 def worker(checkout: Path, selected: str, slowed: str = "") -> Iterator[tuple[list[str], Round]]:
     """Start a version's process; its stages, and what lets it make a round.
 
     Raises
     ------
-    SystemExit
+    GateError
         If the checkout has no environment, or its benchmarks fail.
     """
-    python = next((path for path in (checkout / ".venv" / "bin" / "python", checkout / ".venv" / "Scripts" / "python.exe") if path.exists()), None)
+    pythons = [Path(sys.executable)] if checkout == ROOT else [checkout / ".venv" / "bin" / "python", checkout / ".venv" / "Scripts" / "python.exe"]
+    python = next((path for path in pythons if path.exists()), None)
     if python is None:
-        sys.exit(f"gate.py: {checkout.name} has no .venv; run `make .venv/installed` there.")
-    command = [str(python), str(checkout / "benchmarks" / "gate.py"), "--serve", f"--select={selected}", f"--slower={slowed}"]
-    process = subprocess.Popen(command, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
+        raise GateError(f"{checkout.name} has no .venv; run `make .venv/installed` there.")
+    command = [str(python), str(Path(__file__).with_name("stages.py")), str(checkout), selected, slowed]
+    with tempfile.TemporaryFile() as said, _started(command, checkout, said) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         asked, told = process.stdin, process.stdout
 
-        def answer() -> object:
-            line = told.readline()
-            if not line:
-                sys.exit(f"gate.py: the benchmarks of {checkout.name} failed: {process.communicate()[1][-500:]}")
-            return json.loads(line)
+        def answer() -> bytes:
+            if not (line := told.readline()):
+                process.wait()
+                said.seek(0)
+                raise GateError(f"the benchmarks of {checkout.name} failed: {said.read()[-500:].decode(errors='replace')}")
+            return line
 
         def taken(name: str, number: int) -> float:
-            print(json.dumps([name, number]), file=asked, flush=True)
-            return float(str(answer()))
+            with contextlib.suppress(BrokenPipeError):  # the answer will tell why
+                asked.write(json.dumps([name, number]).encode() + b"\n")
+            return float(answer())
 
-        names = answer()
-        assert isinstance(names, list)
-        yield names, taken
-    finally:
-        process.terminate()
-        process.communicate()
+        try:
+            yield json.loads(answer()), taken
+        finally:
+            process.kill()
 
 
-def in_turns(before: Round, after: Round, names: Sequence[str]) -> tuple[compare.Rounds, compare.Rounds]:
+def _started(command: Sequence[str], folder: Path, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, bufsize=0, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
+
+
+def in_turns(before: Round, after: Round, names: Sequence[str]) -> Sides:
     """Rounds of both versions, stage by stage in turns; the version that goes first changes from pair to pair."""
-    taken: tuple[compare.Rounds, compare.Rounds] = ({name: [] for name in names}, {name: [] for name in names})
-    number = {name: max(1, round(LEAST / max(before(name, 1), 1e-6))) for name in names}
+    taken: Sides = ({name: [] for name in names}, {name: [] for name in names})
+    number = {}
     for name in names:
         after(name, 1)
+        before(name, 1)
+        number[name] = math.ceil(LEAST / max(before(name, 1), 1e-6))
     for pair in range(PAIRS):
         for name in names:
             for side in (0, 1) if pair % 2 else (1, 0):
@@ -148,8 +99,8 @@ def in_turns(before: Round, after: Round, names: Sequence[str]) -> tuple[compare
     return taken
 
 
-def against(before: Path, selected: str, slowed: str = "") -> tuple[compare.Rounds, compare.Rounds]:
-    """Rounds of another checkout's stages and of this one's; twice as many of those that look slower after the first ones.
+def against(before: Path, selected: str = SELECTED, slowed: str = "") -> Sides:
+    """Rounds of another checkout's stages and of this one's, and of what looks slower those of two more processes instead.
 
     Parameters
     ----------
@@ -158,42 +109,58 @@ def against(before: Path, selected: str, slowed: str = "") -> tuple[compare.Roun
         pytest's ``-k``.
     slowed : str
         A stage of this version to make a fifth slower.
+
+    Raises
+    ------
+    GateError
+        See ``worker``; also if the two have no stage in common, or no stage is called ``slowed``.
     """
-    sides: tuple[compare.Rounds, compare.Rounds] = ({}, {})
-    suspects: list[str] | None = None
-    while suspects is None or suspects:
+
+    def timed(wanted: Sequence[str] | None) -> Sides:
         with worker(before, selected) as (old, first), worker(ROOT, selected, slowed) as (new, second):
-            names = [name for name in old if name in new and (suspects is None or name in suspects)]
-            rounds = in_turns(first, second, names)
-        for side, more in zip(sides, rounds, strict=True):
-            for name in names:
-                side[name] = [*side.get(name, []), *more[name]]
-        suspects = [] if suspects is not None else compare.alarms(compare.compare(*sides))
+            both = [name for name in new if name in old]
+            if not both:
+                raise GateError(f"{before.name} and this checkout have no stage in common; time the same part of the suite.")
+            if slowed not in ("", *both):
+                raise GateError(f"no stage is called {slowed}; these are: {', '.join(both)}.")
+            for side, only in (("before", set(old) - set(new)), ("after", set(new) - set(old))):
+                if only and wanted is None:
+                    print(f"only {side}: {', '.join(sorted(only))}", file=sys.stderr)
+            return in_turns(first, second, both if wanted is None else wanted)
+
+    sides = timed(None)
+    if suspects := compare.alarms(compare.compare(*sides)):
+        for side, anew in zip(sides, timed(suspects), strict=True):
+            side.update(anew)
     return sides
 
 
-def write(folder: Path, sides: tuple[compare.Rounds, compare.Rounds]) -> tuple[Path, Path]:
-    """Write the two files that belong together."""
+def write(folder: Path, before: Path, sides: Sides) -> tuple[Path, Path]:
+    """Write the two files that belong together: run, side, machine and commit beside the rounds."""
+    from benchmarks.operators import machine
+
     folder.mkdir(parents=True, exist_ok=True)
-    paths, run = (folder / "before.json", folder / "after.json"), secrets.token_hex(8)
-    for path, rounds in zip(paths, sides, strict=True):
-        path.write_text(json.dumps({"run": run, "stages": rounds}))
+    run, paths = secrets.token_hex(8), (folder / "before.json", folder / "after.json")
+    for path, checkout, rounds in zip(paths, (before, ROOT), sides, strict=True):
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=checkout, capture_output=True, text=True, check=False).stdout.strip()
+        path.write_text(json.dumps({"run": run, "side": path.stem, "machine": machine() | {"commit": commit}, "stages": rounds}))
     return paths
 
 
 def main() -> int:
     """Time both versions, write, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path, nargs="?", default=ROOT, help="a checkout of the older version; without one this one, twice")
+    parser.add_argument("before", type=Path, help="a checkout of the older version, made ready by `make .venv/installed`")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "out" / "benchmarks" / "gate", help="folder for before.json and after.json")
     parser.add_argument("--select", default=SELECTED, help="pytest's -k: the part of the suite")
-    parser.add_argument("--slower", default="", help="a stage of this version to make a fifth slower")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.serve:
-        return serve(given.select, given.slower)
-    before, after = write(given.output, against(given.before.resolve(), given.select, given.slower))
-    return compare.main([str(before), str(after)])
+    before = given.before.resolve()
+    try:
+        sides = against(before, given.select)
+    except GateError as error:
+        print(f"gate.py: {error}", file=sys.stderr)
+        return 2
+    return compare.main([str(path) for path in write(given.output, before, sides)])
 
 
 if __name__ == "__main__":

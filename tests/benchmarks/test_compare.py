@@ -1,11 +1,15 @@
 """The gate on slowdowns: on rounds as a shared machine gives them, slow for a while and not alike for every stage, and on real ones."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from benchmarks import compare, gate, repeats
+from benchmarks import compare, gate, repeats, stages
 
 NAMES = ("read", "detect", "bodies", "mesh", "predict", "score", "export")
 STAGES = dict(zip(NAMES, np.geomspace(2e-3, 1.4, len(NAMES)).tolist(), strict=True))
@@ -38,7 +42,7 @@ def verdicts(sides):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_planted_slowdown_of_a_fifth_is_caught_and_named(stage, tmp_path, capsys):
-    paths = gate.write(tmp_path, Machine(5).rounds(slow=stage, factor=1.2))
+    paths = gate.write(tmp_path, gate.ROOT, Machine(5).rounds(slow=stage, factor=1.2))
     assert compare.main([str(path) for path in paths]) == 1
     slower = [line for line in capsys.readouterr().out.splitlines() if line.startswith("SLOWER")]
     assert len(slower) == 1
@@ -71,32 +75,40 @@ def test_size_and_noise_gate_each_for_itself():
     assert verdict(steady, 1.2 * scattered) == "same"  # enough, and chance may explain it
     assert verdict(scattered, 1.2 * scattered) == "SLOWER"  # what strikes both rounds of a pair is no noise
     assert verdict(steady, steady / 1.2) == "faster"
-    assert verdict(steady[:6], 1.2 * steady[:6]) == "same"  # too few to say
+    assert verdict(steady[:8], 1.2 * steady[:8]) == "unsure"
+    assert verdict(steady[:9], 1.2 * steady[:9]) == "SLOWER"
 
 
 def test_the_interval_holds_what_it_promises():
-    """Wilcoxon's interval of two and a half deviations misses the true factor once in 80 times, however the factors scatter."""
+    """Of twelve pairs the signed-rank interval of two and a half deviations misses the true factor once in 146 times, however the factors scatter."""
     generator = np.random.default_rng(9)
     missed = 0
     for _ in range(2000):
         before, after = np.exp(0.05 * generator.standard_t(2, (2, 12)))
         _, low, high = compare.change(before.tolist(), (1.3 * after).tolist())
         missed += not low <= 1.3 <= high
-    assert missed <= 40
+    assert 4 <= missed <= 28
 
 
-def test_files_that_are_none_or_of_two_runs_are_refused(tmp_path):
+def test_files_that_are_none_or_do_not_belong_together_are_refused(tmp_path, capsys):
+    def refused(*paths):
+        assert compare.main([str(path) for path in paths]) == 2
+        return capsys.readouterr().err
+
     path = tmp_path / "x.json"
-    for text in ("{}", "[]", '{"stages": {}}', '{"run": "a", "stages": {"a": [[1.0]]}}', '{"run": "a", "stages": [1]}'):
-        path.write_text(text)
-        with pytest.raises(SystemExit, match=r"x\.json holds no rounds .*gate\.py BEFORE"):
-            compare.main([str(path), str(path)])
-    with pytest.raises(SystemExit, match="usage"):
-        compare.main([str(path)])
+    for stages_told in ({"a": [[1.0]]}, {"a": []}, {"a": [0.0]}, [1]):
+        path.write_text(json.dumps({"run": "a", "side": "before", "stages": stages_told}))
+        assert "x.json holds no rounds" in refused(path, path)
+    path.write_text("{}")
+    assert "x.json holds no rounds" in refused(path, path)
+    assert "usage" in refused(path)
     sides = ({"a": [1.0]}, {"a": [1.0]})
-    (one, _), (_, other) = gate.write(tmp_path / "1", sides), gate.write(tmp_path / "2", sides)
-    with pytest.raises(SystemExit, match="of two runs"):
-        compare.main([str(one), str(other)])
+    (one, after), (_, other) = (gate.write(tmp_path / name, gate.ROOT, sides) for name in "12")
+    assert "of two runs" in refused(one, other)
+    assert "after.json holds what was timed after, but stands where before belongs" in refused(after, one)
+    assert "share no stage" in refused(*gate.write(tmp_path / "3", gate.ROOT, ({"a": [1.0]}, {"b": [1.0]})))
+    told = json.loads(one.read_text())
+    assert {"cpu", "python", "torch", "commit"} <= told["machine"].keys()
 
 
 def test_repeats_count_how_often_a_fifth_would_be_caught():
@@ -110,16 +122,16 @@ def test_rounds_are_made_in_turns_and_short_stages_called_often():
     def version(side, seconds):
         return lambda name, number: (order.append((side, name, number)), seconds[name])[1]
 
-    before, after = gate.in_turns(version("b", {"x": 1e-3, "y": 1.0}), version("a", {"x": 2e-3, "y": 1.0}), ["x", "y"])
-    assert order[:4] == [("b", "x", 1), ("b", "y", 1), ("a", "x", 1), ("a", "y", 1)]  # warm
-    assert order[4:12] == [(side, name, {"x": 50, "y": 1}[name]) for sides in ("ab", "ba") for name in "xy" for side in sides]
+    before, after = gate.in_turns(version("b", {"x": 1e-3, "y": 0.04}), version("a", {"x": 2e-3, "y": 0.04}), ["x", "y"])
+    assert order[:6] == [(side, name, 1) for name in "xy" for side in "abb"]  # warm, and then looked at
+    assert order[6:14] == [(side, name, {"x": 50, "y": 2}[name]) for sides in ("ab", "ba") for name in "xy" for side in sides]
     assert {len(rounds) for side in (before, after) for rounds in side.values()} == {gate.PAIRS}
     assert (before["x"][0], after["x"][0]) == (1e-3, 2e-3)
 
 
-def test_what_looks_slower_is_timed_again_by_new_processes(monkeypatch):
+def test_what_looks_slower_is_timed_anew_by_other_processes_which_decide(monkeypatch):
     """Of three stages one looks slower in the first processes and is not in the next; another is slower in all."""
-    factors = iter([{"luck": 1.2, "true": 1.2}, {"luck": 0.9, "true": 1.2}])
+    factors = iter([{"luck": 1.3, "true": 1.2}, {"luck": 1.0, "true": 1.2}])
 
     class Started:
         def __init__(self, checkout, selected, slowed=""):
@@ -132,9 +144,12 @@ def test_what_looks_slower_is_timed_again_by_new_processes(monkeypatch):
             return None
 
     monkeypatch.setattr(gate, "worker", Started)
-    before, after = gate.against(gate.ROOT, "", "any")
-    assert {name: len(rounds) for name, rounds in after.items()} == {"luck": 2 * gate.PAIRS, "other": gate.PAIRS, "true": 2 * gate.PAIRS}
-    assert compare.alarms(compare.compare(before, after)) == ["true"]
+    sides = gate.against(gate.ROOT, slowed="true")
+    assert all(len(rounds) == gate.PAIRS for side in sides for rounds in side.values())
+    assert verdicts(sides) == {"luck": "same", "other": "same", "true": "SLOWER"}
+    factors = iter([{}])
+    with pytest.raises(gate.GateError, match="no stage is called theirs; these are: luck, other, true"):
+        gate.against(gate.ROOT, slowed="theirs")
 
 
 def test_a_slower_stage_takes_a_fifth_longer():
@@ -143,27 +158,65 @@ def test_a_slower_stage_takes_a_fifth_longer():
         while time.thread_time() < until:
             pass
 
-    assert gate.seconds(lambda: gate.slower(work), 1) == pytest.approx(1.2 * gate.seconds(work, 1), rel=0.1)
+    assert stages.seconds(lambda: stages.slower(work), 1) == pytest.approx(1.2 * stages.seconds(work, 1), rel=0.1)
 
 
-def test_waiting_for_a_core_is_told_and_sleeping_is_none():
-    begin = gate.waited()
-    time.sleep(0.05)
-    assert 0 <= gate.waited() - begin < 0.05
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or not stages.SCHEDULE.exists(), reason="the system does not tell")
+def test_what_another_process_takes_of_the_core_is_left_out():
+    cores = os.sched_getaffinity(0)
+    busy = f"import os; os.sched_setaffinity(0, {[min(cores)]})\nprint(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as other:
+        try:
+            other.stdout.readline()
+            os.sched_setaffinity(0, {min(cores)})
+            begin, before = time.perf_counter(), stages.waited()
+            until = time.thread_time() + 0.2
+            while time.thread_time() < until:
+                pass
+            spent, off = time.perf_counter() - begin, stages.waited() - before
+        finally:
+            os.sched_setaffinity(0, cores)
+            other.kill()
+    assert spent - off == pytest.approx(0.2, rel=0.1)
+    assert off > 0.05
 
 
-def test_two_processes_run_a_real_stage_in_turns(monkeypatch, tmp_path, capsys):
-    """This checkout against itself, on a stage that needs no scan; what the clock says is nobody's business here."""
+def checkout(folder, test):
+    """A checkout of its own with one file of benchmarks, and this environment."""
+    (folder / "benchmarks").mkdir(parents=True)
+    (folder / "benchmarks" / "conftest.py").write_text("def pytest_benchmark_update_machine_info(machine_info): pass\n")
+    (folder / "benchmarks" / "test_bench_any.py").write_text(test)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (folder / ".venv" / "bin" / "python").chmod(0o755)
+    return folder
+
+
+def test_two_checkouts_run_in_turns_also_where_the_older_one_knows_nothing_of_the_gate(monkeypatch, tmp_path, capsys):
+    """Two real processes with benchmarks of their own; what the clock says is nobody's business here."""
+    bench = "import time\ndef test_bench_{}(benchmark):\n    benchmark.pedantic({}, rounds=3)\n"
+    before = checkout(tmp_path / "before", bench.format("both", "print, args=('noise',)") + bench.format("old", "print"))
+    after = checkout(tmp_path / "after", bench.format("both", "time.sleep, args=(0.001,)") + bench.format("new", "print"))
     monkeypatch.setattr(gate, "PAIRS", 2)
-    sides = gate.against(gate.ROOT, "surplus and cpu-1-64x64x64 and not gradient", "surplus[cpu-1-64x64x64]")
-    assert [{name: len(rounds) for name, rounds in side.items()} for side in sides] == 2 * [{"surplus[cpu-1-64x64x64]": 2}]
-    assert all(0 < one < 10 for side in sides for rounds in side.values() for one in rounds)
-    assert compare.main([str(path) for path in gate.write(tmp_path, sides)]) == 0  # two pairs tell nothing
-    assert capsys.readouterr().out.endswith("(0.00 to inf)  surplus[cpu-1-64x64x64]\n")
+    monkeypatch.setattr(gate, "ROOT", after)
+    sides = gate.against(before, "both or old or new")
+    assert capsys.readouterr().err.splitlines() == ["only before: old", "only after: new"]
+    assert [{name: len(rounds) for name, rounds in side.items()} for side in sides] == 2 * [{"both": 2}]
+    assert all(0 < one < 10 for side in sides for one in side["both"])
+    assert sides[1]["both"][0] > 0.001
 
 
-def test_a_checkout_without_an_environment_or_with_failing_benchmarks_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match=rf"{tmp_path.name} has no \.venv; run"), gate.worker(tmp_path, ""):
+def test_a_checkout_without_an_environment_or_with_failing_benchmarks_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bare").mkdir()
+    monkeypatch.setattr(sys, "argv", ["gate.py", str(tmp_path / "bare")])
+    assert gate.main() == 2
+    assert "bare has no .venv; run `make .venv/installed` there" in capsys.readouterr().err
+    wrong = checkout(tmp_path / "wrong", "def test_bench_any(benchmark):\n    print(200_000 * 'x')\n    raise AssertionError('not what it was')\n")
+    with pytest.raises(gate.GateError, match=r"(?s)the benchmarks of wrong failed: .*1 failed"), gate.worker(wrong, "any"):
         pass
-    with pytest.raises(SystemExit, match=r"the benchmarks of .* failed"), gate.worker(gate.ROOT, "no such stage"):
-        pass
+    dies = checkout(tmp_path / "dies", "import os\ndef test_bench_any(benchmark):\n    benchmark.pedantic(os._exit, args=(3,))\n")
+    with gate.worker(dies, "any") as (names, taken):
+        assert names == ["any"]
+        for _ in range(2):
+            with pytest.raises(gate.GateError, match="the benchmarks of dies failed"):
+                taken("any", 1)
