@@ -74,9 +74,7 @@ class Trainer:
         self.started_from = ""
         if start is not None:
             if not any(len(targets_of([spine])) for spine in validation):
-                raise InputError(
-                    "nobody would notice if the weights to start from got worse: no held-out spine has a healthy vertebra; give more spines."
-                )
+                raise InputError("no held-out spine has a healthy vertebra to tell whether the weights to start from get worse; give more spines.")
             load_start(self.networks, start, config)
             self.started_from = start.identity or "weights without identity"
         rates = {"coarse": (config.rate, (0.9, 0.99)), "refine": (config.rate / 2, (0.9, 0.99)), "critic": (config.rate / 3, (0.5, 0.9))}
