@@ -153,12 +153,14 @@ def test_what_looks_slower_is_timed_anew_by_other_processes_which_decide(monkeyp
 
 
 def test_a_slower_stage_takes_a_fifth_longer():
-    def work():
+    def burn():
         until = time.thread_time() + 0.02
         while time.thread_time() < until:
             pass
 
-    assert stages.seconds(lambda: stages.slower(work), 1) == pytest.approx(1.2 * stages.seconds(work, 1), rel=0.1)
+    begin = time.thread_time()  # what it waits for a core is not counted
+    stages.slower(burn)
+    assert time.thread_time() - begin == pytest.approx(0.024, rel=0.1)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or not stages.SCHEDULE.exists(), reason="the system does not tell")
@@ -177,8 +179,8 @@ def test_what_another_process_takes_of_the_core_is_left_out():
         finally:
             os.sched_setaffinity(0, cores)
             other.kill()
-    assert spent - off == pytest.approx(0.2, rel=0.1)
     assert off > 0.05
+    assert spent - off >= 0.19  # not more than the other took is left out
 
 
 def checkout(folder, test):
