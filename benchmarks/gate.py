@@ -25,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import compare
 
 ROOT = Path(__file__).resolve().parents[1]
+SCANS = ROOT / "out" / "benchmarks" / "scans"
+"""What both versions read, drawn by whichever needs them first."""
 OUT = ("cuda", "export", "report", "save", "cohort", "scipy", "find_objects", "cc3d", "vtk", "SimpleITK", "nibabel", "limit")
 SELECTED = " and not ".join(("small", *OUT))
 """The stages at the small size, without what writes files and without the libraries that stand beside them."""
@@ -56,7 +58,7 @@ def worker(checkout: Path, selected: str, slowed: str = "") -> Iterator[tuple[li
     python = next((path for path in pythons if path.exists()), None)
     if python is None:
         raise GateError(f"{checkout.name} has no .venv; run `make .venv/installed` there.")
-    command = [str(python), str(Path(__file__).with_name("stages.py")), str(checkout), selected, slowed]
+    command = [str(python), str(Path(__file__).with_name("stages.py")), str(checkout), selected, slowed, str(SCANS)]
     with tempfile.TemporaryFile() as said, _started(command, checkout, said) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -1,14 +1,16 @@
 """One version's stages, for ``gate.py``: checked, and then called as often as it asks, each round timed.
 
-    PYTHON benchmarks/stages.py CHECKOUT SELECTED SLOWED
+    PYTHON benchmarks/stages.py CHECKOUT SELECTED SLOWED SCANS
 
-runs another checkout's benchmarks with that checkout's interpreter, and therefore imports nothing from this one. It tells the stages' names, reads a
-line ``[stage, number of calls]`` for each round from standard input and answers with the seconds that a call took; JSON by lines.
+runs another checkout's benchmarks with that checkout's interpreter on the scans of a folder, and imports nothing from this one. It tells the
+stages' names, reads a line ``[stage, number of calls]`` for each round from standard input and answers with the seconds that a call took; JSON
+by lines.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -73,11 +75,13 @@ def slower(call: Callable[[], object]) -> None:
         pass
 
 
-def main(checkout: str, selected: str, slowed: str) -> int:
+def main(checkout: str, selected: str, slowed: str, scans: str) -> int:
     """Check, tell, and time until nobody asks."""
     told = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever else is printed is no answer
     sys.path[0] = checkout  # in place of this file's folder
+    with contextlib.suppress(ImportError):
+        importlib.import_module("benchmarks.scans").KEPT = Path(scans)  # type: ignore[attr-defined]  # both versions read the same
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     stages = Stages()

@@ -187,7 +187,8 @@ def checkout(folder, test):
     """A checkout of its own with one file of benchmarks, and this environment."""
     (folder / "benchmarks").mkdir(parents=True)
     (folder / "benchmarks" / "conftest.py").write_text("def pytest_benchmark_update_machine_info(machine_info): pass\n")
-    (folder / "benchmarks" / "test_bench_any.py").write_text(test)
+    (folder / "benchmarks" / "scans.py").write_text("KEPT = None\n")
+    (folder / "benchmarks" / "test_bench_any.py").write_text(f"from benchmarks import scans\nassert str(scans.KEPT) == {str(gate.SCANS)!r}\n{test}")
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (folder / ".venv" / "bin" / "python").chmod(0o755)
