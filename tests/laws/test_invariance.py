@@ -82,14 +82,12 @@ def test_a_rigid_motion_of_the_affine_does_not_matter(turn, crop, crop_scores):
     ("turn", "spacing_mm"), [((0.2, 0.25, -0.15), 1.0), ((0.0, 0.0, 0.0), 2.0), ((-0.3, 0.1, 0.2), 2.0)], ids=["turned", "coarser", "both"]
 )
 @pytest.mark.parametrize("name", [VERSE004, "verse19/sub-verse014_seg-vert_msk.nii.gz"])
-def test_resampling_the_mask_changes_scores_little(name, turn, spacing_mm, request):
-    if "014" in name and spacing_mm == 2.0:
-        request.applymarker(pytest.mark.xfail(reason="L2 moves by 10.4 and 8.3 points where 8 are allowed", strict=True))
+def test_resampling_the_mask_changes_scores_little(name, turn, spacing_mm):
     spine = sk.load(real_file(name))
     moved = changes(regridded(spine, Rotation.from_rotvec(turn).as_matrix(), spacing_mm), scored(name))
     sizes = np.abs(list(moved.values()))
     assert sizes.mean() <= 3, moved
-    assert sizes.max() <= 8, moved
+    assert sizes.max() <= 6, moved
 
 
 @pytest.mark.parametrize(("predictor", "points"), [("neighbours", 1e-6), ("generative", 0.01)])  # a network's sums are grouped by threads

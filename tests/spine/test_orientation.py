@@ -1,5 +1,7 @@
 """Frames against phantoms' truth, lone bodies, and bodies that are none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -125,6 +127,20 @@ def test_a_body_that_fits_two_ways_is_taken_the_nearer_way_and_called_a_guess(in
     ahead, no_front = find_anterior([turned], [up])
     assert no_top or no_front
     assert min(up @ turn[:, 2], ahead @ turn[:, 1]) > 0.8
+
+
+@pytest.mark.parametrize("spurs", [1.15, 1.25])
+@pytest.mark.parametrize("name", ["T8", "L1", "L4"])
+def test_bony_spurs_at_the_rims_do_not_hide_a_body(name, spurs):
+    vertebra = draw_patient(23, levels=[name], fractures="none")[name]
+    frame, mesh = vertebra.frame(), vertebra.mesh()
+    local = frame.to_local(mesh.vertices)
+    height = np.abs(local[:, 2]) / np.abs(local[:, 2]).max()
+    local[:, :2] *= 1.0 + (spurs - 1.0) * np.clip((height - 0.45) / 0.2, 0.0, 1.0)[:, None]
+    before, after = (gather_evidence(Faces.of(shape), frame) for shape in (mesh, replace(mesh, vertices=frame.to_world(local))))
+    assert not any(np.isnan(value) for value in vars(after).values())
+    for kind in ("top_pitch", "low_pitch", "top_roll", "low_roll", "wall_yaw", "mirror_yaw"):
+        assert getattr(after, kind) == pytest.approx(getattr(before, kind), abs=4.0), kind
 
 
 def ball(radius):
