@@ -37,9 +37,10 @@ def summary(rows: Sequence[Row], *, draws: int = 300, against: str = "generative
     -------
     dict
         For each predictor: counts; surface distance, Dice, turn and volume by context for healthy targets, and for fractured ones;
-        mean scores by grade; AUC, macro-F1, errors against the twins, coverage and width of the intervals; and paired differences
-        from ``against`` over the vertebrae both have scored (positive: more than it). A figure with an interval is a list of value,
-        low, high (95 %).
+        of the ratios of expected to measured volume also the harmonic mean, which is 1 where the expected volume is the mean of what it
+        may be (the arithmetic one is then above 1); mean scores by grade; AUC, macro-F1, errors against the twins, coverage and width of
+        the intervals; and paired differences from ``against`` over the vertebrae both have scored (positive: more than it). A figure with
+        an interval is a list of value, low, high (95 %).
     """
     names = [str(name) for name in dict.fromkeys(row["predictor"] for row in rows)]
     mine = {name: [row for row in rows if row["predictor"] == name] for name in names}
@@ -87,6 +88,8 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
         "turn_deg": {"healthy": mean(column("turn_deg"), healthy), "fractured": mean(column("turn_deg"), any_)},
         "volume_ratio_healthy": mean(ratio, sound),
         "volume_ratio_at": {str(name): _mean(ratio[sound & (level == str(name))]) for name in VERSE_VALUES},
+        "harmonic_volume_ratio_healthy": [1.0 / value for value in np.array(mean(1.0 / ratio, sound))[[0, 2, 1]]],
+        "harmonic_volume_ratio_at": {str(name): 1.0 / _mean(1.0 / ratio[sound & (level == str(name))]) for name in VERSE_VALUES},
         "score_by_grade": {
             str(g): [*mean(score, grade == g), float(score[grade == g].std()) if (grade == g).any() else float("nan")] for g in range(4)
         },

@@ -1,6 +1,5 @@
 """In: neighbours' signed distances on half-resolution patches, or their masks. Out: the shape to expect; weights on disk are safetensors."""
 
-from shapekit.networks.blocks import NetworkConfig
 from shapekit.networks.critic import Critic, gradient_penalty
 from shapekit.networks.generators import Generator, blended, joined
 from shapekit.networks.paper import PaperCritic, PaperGenerator, distance_of, masks_of
@@ -9,7 +8,6 @@ from shapekit.networks.weights import read_weights, write_weights
 __all__ = [
     "Critic",
     "Generator",
-    "NetworkConfig",
     "PaperCritic",
     "PaperGenerator",
     "blended",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -14,22 +13,6 @@ LEVEL_COUNT = 19
 SLOT_COUNT = 4
 BLOCKS = (1, 2, 2)
 """Of the encoder at 4, 8 and 16 mm: most of the work is done where a voxel is 8 or 16 mm, which is where neighbours and target differ."""
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of the networks; recorded beside their weights.
-
-    Parameters
-    ----------
-    width : int
-        Channels at 4 mm; three times as many at 8 mm, six times at 16 mm.
-    critic_width : int
-        Channels of the critic's first layer.
-    """
-
-    width: int = 16
-    critic_width: int = 16
 
 
 class Condition(nn.Module):
@@ -66,17 +49,18 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """An encoder-decoder on a patch of 2 mm voxels that works at 4, 8 and 16 mm; (B, ``inputs``, 40, 32, 32) → (B, ``outputs``, 40, 32, 32).
+    """An encoder-decoder on a patch of 2 mm voxels that works at 4, 8 and 16 mm; (B, 4 + 1, 40, 32, 32) → (B, ``outputs``, 40, 32, 32).
 
     Eight voxels become eight channels on the way in and channels become voxels on the way out, so that no convolution runs at
-    2 mm: what is fine in a shape comes from its neighbours' own fields, not from here.
+    2 mm: what is fine in a shape comes from its neighbours' own fields, not from here. ``width`` is the number of channels at 4 mm; there are
+    three times as many at 8 mm and six times at 16 mm.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int) -> None:
+    def __init__(self, outputs: int, width: int) -> None:
         super().__init__()
         size = 4 * width
         self.condition = Condition(size)
-        self.stem = nn.Conv3d(8 * (inputs + 3), width, 1)
+        self.stem = nn.Conv3d(8 * (2 * SLOT_COUNT + 1 + 3), width, 1)
         widths = (width, 3 * width, 6 * width)
         self.encoder = nn.ModuleList([nn.ModuleList([Block(w, size) for _ in range(n)]) for w, n in zip(widths, BLOCKS, strict=True)])
         self.down = nn.ModuleList([nn.Conv3d(w, wider, 2, stride=2) for w, wider in pairwise(widths)])
@@ -88,7 +72,7 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor, level: Tensor, present: Tensor) -> Tensor:
         """See the class."""
         condition = self.condition(level, present)
-        h = self.stem(folded(torch.cat([x, _coordinates(x)], dim=1)))
+        h = self.enter(x, present)
         skips = []
         for n, blocks in enumerate(self.encoder):
             for block in blocks:  # type: ignore[attr-defined]
@@ -99,6 +83,21 @@ class Trunk(nn.Module):
         for n in reversed(range(len(self.up))):
             h = self.decoder[n](self.up[n](h) + skips[n], condition)
         return unfolded(self.head(h))
+
+    def enter(self, x: Tensor, present: Tensor) -> Tensor:
+        """Bring neighbours and guess (B, 5, 40, 32, 32) to 4 mm, with who is there and where each voxel lies: ``stem`` on all of them, ``folded``.
+
+        Who is there is the same at every voxel, and where one lies is a sum over axes, so neither is laid out in full.
+        """
+        weight = self.stem.weight.view(len(self.stem.weight), -1, 2, 2, 2)
+        neighbours, there, guess, places = weight[:, :SLOT_COUNT], weight[:, SLOT_COUNT : 2 * SLOT_COUNT], weight[:, -4:-3], weight[:, -3:]
+        same = present.to(there.dtype) @ there.sum(dim=(2, 3, 4)).T
+        h: Tensor = functional.conv3d(x, torch.cat([neighbours, guess], dim=1), self.stem.bias, stride=2) + same[:, :, None, None, None]
+        for axis in range(3):
+            along = torch.linspace(-1.0, 1.0, x.shape[2 + axis], device=x.device).view(-1, 2)
+            share = places[:, axis].sum(dim=[1 + other for other in range(3) if other != axis]) @ along.T.to(places)
+            h = h + share.reshape([-1, *(share.shape[1] if other == axis else 1 for other in range(3))])
+        return h
 
 
 def _zero(layer: nn.Module) -> None:
@@ -120,9 +119,3 @@ def unfolded(x: Tensor) -> Tensor:
     b, c, i, j, k = x.shape
     x = x.reshape(b, c // 8, 2, 2, 2, i, j, k)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * i, 2 * j, 2 * k)
-
-
-def _coordinates(x: Tensor) -> Tensor:
-    """Where each voxel lies in its patch, -1 to 1 along each axis; three channels."""
-    axes = [torch.linspace(-1.0, 1.0, side, dtype=x.dtype, device=x.device) for side in x.shape[2:]]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(x.shape[0], -1, -1, -1, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shapekit.networks.blocks import SLOT_COUNT, Condition, NetworkConfig, folded
+from shapekit.networks.blocks import SLOT_COUNT, Condition, folded
 
 SOFTNESS_MM = 1.0
 """Occupancy is the logistic function of -distance over this: soft, so that its slope reaches the generator."""
@@ -17,11 +17,13 @@ def occupancy(field: Tensor) -> Tensor:
 
 
 class Critic(nn.Module):
-    """Neighbours' and the target's soft occupancies (B, 5, 40, 32, 32) → one number each (B,); higher is more real."""
+    """Neighbours' and the target's soft occupancies (B, 5, 40, 32, 32) → one number each (B,); higher is more real.
 
-    def __init__(self, config: NetworkConfig) -> None:
+    The first layer has ``width`` channels.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        width = config.critic_width
         self.condition = Condition(4 * width)
         steps: list[nn.Module] = [nn.Conv3d(8 * (SLOT_COUNT + 1), width, 3, padding=1), nn.LeakyReLU(0.2)]
         for n in range(2):

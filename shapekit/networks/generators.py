@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shapekit.networks.blocks import SLOT_COUNT, NetworkConfig, Trunk
+from shapekit.networks.blocks import SLOT_COUNT, Trunk
 
 NEAR_MM = 8.0
 """Distances are clipped here on their way into a network."""
@@ -30,23 +30,23 @@ class Generator(nn.Module):
 
     ``forward`` takes the fields (B, 4, 40, 32, 32) in mm, absent ones of any finite value, the guess (B, 1, 40, 32, 32) in mm, the
     target's level (B,) int64 and who is there (B, 4) bool, and returns the shares (B, 5, 40, 32, 32), which sum to 1 and of which the
-    last is the guess's, and the correction (B, 1, 40, 32, 32) in mm; ``blended`` makes a field of them on this or a finer grid.
+    last is the guess's, and the correction (B, 1, 40, 32, 32) in mm; ``blended`` makes a field of them on this or a finer grid. ``width`` is
+    that of its ``Trunk``.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.trunk = Trunk(2 * SLOT_COUNT + 1, SLOT_COUNT + 2, config.width)
+        self.trunk = Trunk(SLOT_COUNT + 2, width)
 
     def forward(self, fields: Tensor, guess: Tensor, level: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        there = present[:, :, None, None, None].to(fields.dtype)
-        near = fields.clamp(-NEAR_MM, NEAR_MM)
+        there = present.to(fields.dtype)
         base = guess.clamp(-NEAR_MM, NEAR_MM)
-        seen = torch.cat([(near - base) * there / DIFFERENCE_MM, there.expand_as(near), base / NEAR_MM], dim=1)
-        out = self.trunk(seen, level, present)
-        shares = torch.where(present[:, :, None, None, None], 2.0 * out[:, :SLOT_COUNT] + GUESS_FIRST, OFF)
-        logits = torch.cat([shares, 2.0 * out[:, SLOT_COUNT : SLOT_COUNT + 1]], dim=1)
-        return torch.softmax(logits.float(), dim=1), DIFFERENCE_MM * out[:, SLOT_COUNT + 1 :].float()
+        apart = (fields.clamp(-NEAR_MM, NEAR_MM) - base) * (there / DIFFERENCE_MM)[:, :, None, None, None]
+        out = self.trunk(torch.cat([apart, base / NEAR_MM], dim=1), level, present).float()
+        first = functional.pad(GUESS_FIRST + OFF * (1 - there), (0, 1))
+        shares = torch.softmax(torch.add(first[:, :, None, None, None], out[:, : SLOT_COUNT + 1], alpha=2.0), dim=1)
+        return shares, DIFFERENCE_MM * out[:, SLOT_COUNT + 1 :]
 
 
 def blended(fields: Tensor, guess: Tensor, shares: Tensor, correction: Tensor) -> Tensor:

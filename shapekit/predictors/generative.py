@@ -13,7 +13,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
-from shapekit.networks import Generator, NetworkConfig, blended, distance_of, joined, masks_of
+from shapekit.networks import Generator, blended, distance_of, joined, masks_of
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
 from shapekit.scoring import Spread
@@ -67,7 +67,6 @@ class Generative(_TwoStages):
     ----------
     tensors : mapping of str to Tensor
         ``coarse.*`` and ``refine.*``.
-    config : NetworkConfig
     model : LinearModel
         Makes the guess that coarse starts from.
     stage : {"refine", "coarse"}
@@ -81,7 +80,6 @@ class Generative(_TwoStages):
     def __init__(
         self,
         tensors: Mapping[str, Tensor],
-        config: NetworkConfig,
         model: LinearModel,
         *,
         stage: str = "refine",
@@ -89,7 +87,8 @@ class Generative(_TwoStages):
         identity: str = "",
         device: str = "cpu",
     ) -> None:
-        super().__init__(Generator(config), Generator(config), tensors, stage=stage, spread=spread, identity=identity, device=device)
+        coarse, refine = (Generator(len(tensors[f"{name}.trunk.stem.bias"])) for name in ("coarse", "refine"))
+        super().__init__(coarse, refine, tensors, stage=stage, spread=spread, identity=identity, device=device)
         self.linear = Linear(model)
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shapekit.core.checks import InputError, UsageError, check_choice
 from shapekit.io.shipped import shipped_weights
-from shapekit.networks import NetworkConfig, PaperGenerator, read_weights
+from shapekit.networks import PaperGenerator, read_weights
 from shapekit.predictors.base import Predictor
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import Linear, LinearModel
@@ -58,8 +58,7 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":
             return Linear(model, spread=spread, identity=identity)
-        config = NetworkConfig(int(sizes["width"]), int(sizes["critic_width"]))
-        return Generative(tensors, config, model, stage=stage, spread=spread, identity=identity, device=device)
+        return Generative(tensors, model, stage=stage, spread=spread, identity=identity, device=device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
 

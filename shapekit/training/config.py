@@ -26,8 +26,8 @@ class TrainingConfig:
         Phantoms to draw.
     components : int
         Of the linear model whose guess the efficient coarse network starts from.
-    width, critic_width : int
-        See ``NetworkConfig``, ``PaperGenerator`` and ``PaperCritic``.
+    coarse_width, width, critic_width : int
+        Channels of coarse, of refine and of the critic; see ``Generator``, ``Critic``, ``PaperGenerator`` and ``PaperCritic``.
     batch : int
         Targets a step, on every device.
     coarse_steps, refine_steps : int
@@ -48,6 +48,7 @@ class TrainingConfig:
     seed: int = 1000
     patients: int = 320
     components: int = 64
+    coarse_width: int = 8
     width: int = 16
     critic_width: int = 16
     batch: int = 8
@@ -60,12 +61,13 @@ class TrainingConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
-        counts = ("patients", "components", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
+        counts = ("patients", "components", "coarse_width", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
         _check_options(self, counts)
         if self.networks not in NETWORKS:
             raise InputError(f"networks is {self.networks!r}, but must be one of: {', '.join(NETWORKS)}; correct the configuration.")
-        if self.width % 4:
-            raise InputError(f"width is {self.width}, but must be a multiple of 4; correct the configuration.")
+        for name in ("coarse_width", "width"):
+            if getattr(self, name) % 4:
+                raise InputError(f"{name} is {getattr(self, name)}, but must be a multiple of 4; correct the configuration.")
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _check_options(config: TrainingConfig | SegmenterConfig, counts: tuple[str, 
 CONFIGURATIONS = {
     "efficient": TrainingConfig(),
     "paper": TrainingConfig(
-        networks="paper", width=64, critic_width=64, batch=10, coarse_steps=10000, refine_steps=5000, rate=1e-4, critic_weight=1.0
+        networks="paper", coarse_width=64, width=64, critic_width=64, batch=10, coarse_steps=10000, refine_steps=5000, rate=1e-4, critic_weight=1.0
     ),
 }
 """By their networks; ``--config`` takes these names, and a file's options change that of the networks it names."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shapekit.core.checks import UsageError
-from shapekit.networks import Critic, Generator, NetworkConfig, PaperCritic, PaperGenerator, blended, distance_of, masks_of
+from shapekit.networks import Critic, Generator, PaperCritic, PaperGenerator, blended, distance_of, masks_of
 from shapekit.networks.critic import occupancy
 from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch
@@ -66,9 +66,8 @@ class EfficientLearner:
 
     def networks(self) -> dict[str, nn.Module]:
         """See ``Learner``."""
-        sizes = NetworkConfig(self.config.width, self.config.critic_width)
-        critic = Critic(sizes)  # first, as when the shipped weights were trained: their start depends on it
-        return {"coarse": Generator(sizes), "refine": Generator(sizes), "critic": critic}
+        critic = Critic(self.config.critic_width)  # first, as when the shipped weights were trained: their start depends on it
+        return {"coarse": Generator(self.config.coarse_width), "refine": Generator(self.config.width), "critic": critic}
 
     def shown(self, batch: Batch) -> Batch:
         """See ``Learner``."""
@@ -105,7 +104,7 @@ class PaperLearner:
 
     def networks(self) -> dict[str, nn.Module]:
         """See ``Learner``."""
-        coarse, refine = PaperGenerator(4, self.config.width), PaperGenerator(5, self.config.width)
+        coarse, refine = PaperGenerator(4, self.config.coarse_width), PaperGenerator(5, self.config.width)
         return {"coarse": coarse, "refine": refine, "critic": PaperCritic(self.config.critic_width)}
 
     def shown(self, batch: Batch) -> Batch:

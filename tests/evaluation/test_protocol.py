@@ -96,8 +96,9 @@ def test_predictors_are_compared_vertebra_by_vertebra():
         for level, grade in (("L1", 0), ("L2", 2)):
             for name, more in (("generative", 0.0), ("mean", 0.25)):
                 surface, score = 9 + hard + more + generator.normal(0, 0.02), 40.0 * (grade > 0) - 20 * (name == "mean") * (grade > 0)
-                row = dict.fromkeys(("relative_loss", "twin_relative_loss", "dice", "turn_deg", "volume_ratio", "loss", "score_lo", "score_hi"), 0.0)
+                row = dict.fromkeys(("relative_loss", "twin_relative_loss", "dice", "turn_deg", "loss", "score_lo", "score_hi"), 0.0)
                 told = {"patient": patient, "predictor": name, "level": level, "status": "ok", "grade": grade, "genant_grade": grade}
+                told["volume_ratio"] = 1.0 / generator.uniform(0.7, 1.3)  # of one expected volume to one that differs between people
                 rows.append(row | told | {"context": "intact", "damaged": 0, "score": score, "twin_score": 40.0 * (grade > 0), "surface_mm": surface})
     found = summary(rows, draws=100)
     value, low, high = found["mean"]["surface_mm_beyond_generative"]["intact"]
@@ -105,3 +106,7 @@ def test_predictors_are_compared_vertebra_by_vertebra():
     assert (low, high) == pytest.approx((0.25, 0.25), abs=0.02)
     assert found["mean"]["score_error_beyond_generative"]["fractured"][0] == pytest.approx(20)
     assert np.isnan(found["generative"]["auc_any_beyond_generative"][0])
+    assert found["mean"]["harmonic_volume_ratio_healthy"][0] == pytest.approx(1.0, abs=0.1)
+    assert found["mean"]["harmonic_volume_ratio_healthy"][0] < found["mean"]["volume_ratio_healthy"][0]
+    value, low, high = found["generative"]["harmonic_volume_ratio_healthy"]
+    assert low < value < high

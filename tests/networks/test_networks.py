@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from shapekit.networks import Critic, Generator, NetworkConfig, blended, gradient_penalty, joined
+from shapekit.networks import Critic, Generator, blended, gradient_penalty, joined
 from shapekit.networks.blocks import folded, unfolded
 from shapekit.networks.critic import occupancy
 from shapekit.training.losses import shape_loss, surface_error_mm
 
-SMALL = NetworkConfig(width=8, critic_width=4)
+WIDTH, CRITIC_WIDTH = 8, 4
 SHAPE = (40, 32, 32)
 
 
@@ -41,10 +41,21 @@ def test_eight_voxels_become_channels_and_back():
     assert torch.equal(folded(x)[0, :8, 0, 0, 0].sort().values, x[0, 0, :2, :2, :2].flatten().sort().values)
 
 
+def test_a_trunk_sees_neighbours_guess_who_is_there_and_where_a_voxel_lies(batch):
+    _, _, present = batch
+    trunk = stirred(Generator(WIDTH)).trunk
+    x = torch.randn(2, 5, *SHAPE)
+    there = present[:, :, None, None, None].expand(2, 4, *SHAPE).float()
+    places = torch.stack(torch.meshgrid(*(torch.linspace(-1.0, 1.0, side) for side in SHAPE), indexing="ij")).expand(2, 3, *SHAPE)
+    with torch.no_grad():
+        whole = trunk.stem(folded(torch.cat([x[:, :4], there, x[:, 4:], places], dim=1)))
+        torch.testing.assert_close(trunk.enter(x, present), whole, atol=1e-5, rtol=1e-5)
+
+
 def test_an_untrained_network_leaves_nearly_all_to_the_guess_and_corrects_nothing(batch):
     fields, level, present = batch
     with torch.no_grad():
-        shares, correction = Generator(SMALL)(fields, GUESS, level, present)
+        shares, correction = Generator(WIDTH)(fields, GUESS, level, present)
     assert torch.equal(correction, torch.zeros_like(correction))
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(2, *SHAPE))
     assert float(shares[:, 4].min()) > 0.9
@@ -54,7 +65,7 @@ def test_an_untrained_network_leaves_nearly_all_to_the_guess_and_corrects_nothin
 
 def test_a_neighbour_that_is_not_there_changes_nothing(batch):
     fields, level, present = batch
-    network = stirred(Generator(SMALL))
+    network = stirred(Generator(WIDTH))
     other = torch.where(present[:, :, None, None, None], fields, fields + 7.0)
 
     def run(shapes):
@@ -79,7 +90,7 @@ def test_a_finer_grid_gives_the_same_shape(batch):
 
 def test_both_stages_in_one_blend_give_what_one_after_the_other_gives(batch):
     fields, level, present = batch
-    coarse, refine = stirred(Generator(SMALL)), stirred(Generator(SMALL))
+    coarse, refine = stirred(Generator(WIDTH)), stirred(Generator(WIDTH))
     with torch.no_grad():
         first = coarse(fields, GUESS, level, present)
         made = blended(fields, GUESS, *first)
@@ -89,7 +100,7 @@ def test_both_stages_in_one_blend_give_what_one_after_the_other_gives(batch):
 
 def test_the_critics_slope_reaches_every_weight_of_the_generator(batch):
     fields, level, present = batch
-    refine, critic = stirred(Generator(SMALL)), stirred(Critic(SMALL))
+    refine, critic = stirred(Generator(WIDTH)), stirred(Critic(CRITIC_WIDTH))
     made = blended(fields, GUESS, *refine(fields, GUESS, level, present))
     critic(occupancy(fields), occupancy(made), level, present).mean().backward()
     slopes = {name: float(parameter.grad.abs().max()) for name, parameter in refine.named_parameters() if "level" not in name}
@@ -110,7 +121,7 @@ def test_the_penalty_is_of_the_slope_between_real_and_made(batch):
             return 3.0 * shape.flatten(1)[:, 0]
 
     real, made = occupancy(ball(15.0)).expand(2, 1, *SHAPE), occupancy(ball(13.0)).expand(2, 1, *SHAPE)
-    found = gradient_penalty(Plane(SMALL), occupancy(fields), real, made, level, present, torch.tensor([0.2, 0.9]))
+    found = gradient_penalty(Plane(CRITIC_WIDTH), occupancy(fields), real, made, level, present, torch.tensor([0.2, 0.9]))
     assert float(found) == pytest.approx(4.0)  # (3 - 1)^2
 
 

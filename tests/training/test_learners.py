@@ -6,7 +6,7 @@ import torch
 
 from shapekit.core.checks import InputError, UsageError
 from shapekit.core.conventions import COARSE_SHAPE, COARSE_SPACING_MM
-from shapekit.networks import Critic, Generator, NetworkConfig, masks_of
+from shapekit.networks import Critic, Generator, masks_of
 from shapekit.phantom import body_patch, draw_patient
 from shapekit.sdf import double_patch
 from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks
@@ -96,10 +96,9 @@ def test_its_error_is_told_in_mm_of_the_surface(batch):
 
 
 def test_the_efficient_networks_start_where_the_shipped_ones_did(cohort):
-    config = TrainingConfig(width=8, critic_width=4)
-    sizes = NetworkConfig(8, 4)
+    config = TrainingConfig(coarse_width=4, width=8, critic_width=4)
     torch.manual_seed(3)
-    then = {"critic": Critic(sizes), "coarse": Generator(sizes), "refine": Generator(sizes)}  # in the order of that training
+    then = {"critic": Critic(4), "coarse": Generator(4), "refine": Generator(8)}  # in the order of that training
     model = fit_linear(cohort[2:], components=6)
     torch.manual_seed(3)
     now = EfficientLearner(config, model).networks()

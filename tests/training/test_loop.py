@@ -113,9 +113,18 @@ def test_a_run_starts_from_trained_networks_and_keeps_them_where_it_only_gets_wo
         Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path).resume()
 
 
+def test_a_coarse_of_another_width_begins_anew_and_refine_goes_on(cohort, tmp_path, trained):
+    _, start = trained
+    trainer = Trainer(dataclasses.replace(TINY, coarse_width=4), None, cohort[2:], cohort[:2], tmp_path, start=start)
+    assert all(torch.equal(value, start.refine.state_dict()[name]) for name, value in trainer.networks["refine"].state_dict().items())
+    anew = trainer.networks["coarse"].state_dict()["trunk.head.weight"]
+    assert anew.shape[1] == 4
+    assert not anew.any()
+
+
 def test_what_is_no_start_is_refused(cohort, tmp_path, trained):
     path, start = trained
-    with pytest.raises(InputError, match="are no start for efficient networks of width 4"):
+    with pytest.raises(InputError, match="are no start for efficient networks whose refine has the width 4"):
         Trainer(dataclasses.replace(TINY, width=4), None, cohort[2:], cohort[:2], tmp_path, start=start)
     with pytest.raises(InputError, match="no held-out spine has a healthy vertebra"):
         Trainer(TINY, None, cohort[2:], [dataclasses.replace(cohort[0], is_target=cohort[0].is_target & False)], tmp_path, start=start)
@@ -123,7 +132,7 @@ def test_what_is_no_start_is_refused(cohort, tmp_path, trained):
     def never():
         raise AssertionError  # what does not fit is refused before anything is drawn
 
-    with pytest.raises(InputError, match="are no start for efficient networks of width 4"):
+    with pytest.raises(InputError, match="are no start for efficient networks whose refine has the width 4"):
         fit_predictor(tmp_path, "generative", dataclasses.replace(TINY, width=4), never, start=path)
     with pytest.raises(InputError, match="holds no paper networks"):
         fit_predictor(tmp_path, "generative", dataclasses.replace(TINY, networks="paper"), never, start=path)
