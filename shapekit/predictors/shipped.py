@@ -53,7 +53,7 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         sizes: Mapping[str, Any] = card.get("config", {})  # type: ignore[assignment]
         stage = "coarse" if name == "coarse" else "refine"
         if name != "linear" and sizes.get("networks") == "paper":
-            coarse, refine = (PaperGenerator(inputs, int(sizes["width"])) for inputs in (4, 5))
+            coarse, refine = (PaperGenerator(inputs, len(tensors[f"{part}.0.bias"])) for part, inputs in (("coarse", 4), ("refine", 5)))
             return PaperGenerative(coarse, refine, tensors, stage=stage, spread=spread, identity=identity, device=device)
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":

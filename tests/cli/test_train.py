@@ -45,7 +45,7 @@ def test_the_papers_networks_go_the_whole_way(folder, tmp_path, crushed_mask):
     """From a checkpoint of networks that draw what they see, because learning that takes longer than a test may."""
     run, options = tmp_path / "run", tmp_path / "paper.yaml"
     shutil.copytree(folder / "samples", run / "samples")
-    options.write_text("networks: paper\nwidth: 4\ncritic_width: 2\nbatch: 2\ncoarse_steps: 1\nrefine_steps: 1\n")
+    options.write_text("networks: paper\ncoarse_width: 4\nwidth: 4\ncritic_width: 2\nbatch: 2\ncoarse_steps: 1\nrefine_steps: 1\n")
     trainer = Trainer(replace(read_config(options), patients=2), None, read_samples(sorted((run / "samples").iterdir())), [], run)
     for name, seen in (("coarse", (1, 2)), ("refine", (4,))):
         trainer.average[name] = {key: value.clone() for key, value in pass_through(trainer.networks[name], seen).state_dict().items()}

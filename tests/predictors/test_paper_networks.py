@@ -6,7 +6,7 @@ import torch
 
 from shapekit.core.checks import InputError
 from shapekit.core.conventions import PATCH_SHAPE
-from shapekit.networks import PaperGenerator, distance_of, masks_of
+from shapekit.networks import PaperGenerator, distance_of, masks_of, read_weights, write_weights
 from shapekit.phantom import body_patch, draw_patient
 from shapekit.predictors import PaperGenerative, contexts_along, make_predictor
 from shapekit.training.package import write_predictor
@@ -29,9 +29,9 @@ def networks(bias=0.0):
     return made
 
 
-def written(path, bias=0.0, **config):
+def written(path, bias=0.0):
     tensors = {f"{name}.{key}": value for name, network in networks(bias).items() for key, value in network.state_dict().items()}
-    write_predictor(path, tensors, {"kind": "generative", "config": {"networks": "paper", "width": WIDTH, "critic_width": 2} | config})
+    write_predictor(path, tensors, {"kind": "generative", "config": {"networks": "paper", "width": WIDTH, "critic_width": 2}})
     return path
 
 
@@ -80,6 +80,9 @@ def test_networks_that_expect_nothing_are_told(tmp_path, contexts):
         predictor.predict(contexts[1:2])
 
 
-def test_a_card_that_promises_another_width_is_refused(tmp_path):
+@pytest.mark.parametrize("lost", ["coarse.0.bias", "refine.2.weight"])
+def test_weights_that_are_not_all_there_are_refused(tmp_path, path, lost):
+    tensors, card, _ = read_weights(path, "generative")
+    write_weights(tmp_path / "w.safetensors", {name: value for name, value in tensors.items() if name != lost}, card)
     with pytest.raises(InputError, match="does not hold all that the generative predictor needs"):
-        make_predictor("generative", written(tmp_path / "w.safetensors", width=8))
+        make_predictor("generative", tmp_path / "w.safetensors")

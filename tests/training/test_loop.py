@@ -115,10 +115,10 @@ def test_a_run_starts_from_trained_networks_and_keeps_them_where_it_only_gets_wo
 
 def test_a_coarse_of_another_width_begins_anew_and_refine_goes_on(cohort, tmp_path, trained):
     _, start = trained
-    trainer = Trainer(dataclasses.replace(TINY, coarse_width=4), None, cohort[2:], cohort[:2], tmp_path, start=start)
+    trainer = Trainer(dataclasses.replace(TINY, coarse_width=8), None, cohort[2:], cohort[:2], tmp_path, start=start)
     assert all(torch.equal(value, start.refine.state_dict()[name]) for name, value in trainer.networks["refine"].state_dict().items())
     anew = trainer.networks["coarse"].state_dict()["trunk.head.weight"]
-    assert anew.shape[1] == 4
+    assert anew.shape[1] == 8
     assert not anew.any()
 
 
