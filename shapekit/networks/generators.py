@@ -20,7 +20,7 @@ NEAR_MM = 8.0
 DIFFERENCE_MM = 2.0
 """What a difference of two fields is divided by."""
 OFF = -1e4
-"""Logit of a neighbour that is not there."""
+"""Added to the logit of a neighbour that is not there: far beyond what a network says."""
 GUESS_FIRST = -4.0
 """Logit of a neighbour before anything is learnt; the guess's is 0."""
 

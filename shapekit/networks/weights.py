@@ -94,7 +94,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         card = json.loads(header["card"])
     except FileNotFoundError as error:
         raise InputError(f"{source.name} is not there; {advice}.") from error
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{source.name} is no safetensors file that can be read ({type(error).__name__}); {advice}.") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
-from shapekit.networks import Generator, blended, distance_of, joined, masks_of
+from shapekit.networks import Generator, PaperGenerator, blended, distance_of, joined, masks_of
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
 from shapekit.scoring import Spread
@@ -24,7 +26,6 @@ class _TwoStages:
 
     Parameters
     ----------
-    coarse, refine : Module
     tensors : mapping of str to Tensor
         ``coarse.*`` and ``refine.*``.
     stage : {"refine", "coarse"}
@@ -36,11 +37,13 @@ class _TwoStages:
     """
 
     repairs = True
+    kinds: Mapping[str, Callable[[int], nn.Module]]
+    """What makes coarse and refine of a width."""
+    widest: str
+    """The parameter that has one value a channel of the width."""
 
     def __init__(
         self,
-        coarse: nn.Module,
-        refine: nn.Module,
         tensors: Mapping[str, Tensor],
         *,
         stage: str = "refine",
@@ -50,10 +53,18 @@ class _TwoStages:
     ) -> None:
         self.name = "generative" if stage == "refine" else "coarse"
         self.stage, self.spread, self.identity, self.device = stage, spread, identity, device
-        self.coarse, self.refine = coarse, refine
-        for name, network in (("coarse", coarse), ("refine", refine)):
-            network.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
-            network.to(device).eval()
+        self.coarse, self.refine = (self._network(name, tensors).to(device).eval() for name in ("coarse", "refine"))
+
+    def _network(self, name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+        """Make a network of given weights, as wide as they are; no memory is taken before they are known to fit."""
+        width = tensors[f"{name}.{self.widest}"].numel()
+        if width < 1:
+            raise ValueError(width)
+        with torch.device("meta"):
+            network = self.kinds[name](width)
+        held = {key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")}
+        network.load_state_dict(held, assign=True)
+        return network
 
     def uses(self, context: Context) -> tuple[Level, ...]:
         """See ``Predictor.uses``."""
@@ -77,6 +88,9 @@ class Generative(_TwoStages):
         As torch names it.
     """
 
+    kinds = MappingProxyType({"coarse": Generator, "refine": Generator})
+    widest = "trunk.stem.bias"
+
     def __init__(
         self,
         tensors: Mapping[str, Tensor],
@@ -87,8 +101,7 @@ class Generative(_TwoStages):
         identity: str = "",
         device: str = "cpu",
     ) -> None:
-        coarse, refine = (Generator(len(tensors[f"{name}.trunk.stem.bias"])) for name in ("coarse", "refine"))
-        super().__init__(coarse, refine, tensors, stage=stage, spread=spread, identity=identity, device=device)
+        super().__init__(tensors, stage=stage, spread=spread, identity=identity, device=device)
         self.linear = Linear(model)
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
@@ -129,11 +142,12 @@ class PaperGenerative(_TwoStages):
 
     Parameters
     ----------
-    coarse, refine : PaperGenerator
-        Of 4 and of 5 inputs.
     tensors, stage, spread, identity, device
         See ``Generative``.
     """
+
+    kinds = MappingProxyType({"coarse": partial(PaperGenerator, 4), "refine": partial(PaperGenerator, 5)})
+    widest = "0.bias"
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
         """See ``Predictor.predict``.

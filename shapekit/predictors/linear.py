@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shapekit.core.checks import InputError
+from shapekit.core.checks import InputError, check_array
 from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
@@ -182,10 +182,21 @@ class LinearModel:
 
     @classmethod
     def from_tensors(cls, arrays: Mapping[str, NDArray[np.generic]], ridge: float) -> LinearModel:
-        """Undo ``tensors``."""
+        """Undo ``tensors``.
+
+        Raises
+        ------
+        InputError
+            Where their shapes do not go together, or values are not finite.
+        """
         mean, modes = (np.asarray(arrays[name], dtype=np.float32) for name in ("mean", "modes"))
         level_means, seat_means, covariance = (np.asarray(arrays[name], dtype=np.float64) for name in ("level_means", "seat_means", "covariance"))
-        return cls(mean, modes, level_means, seat_means, covariance, ridge)
+        k, seats, voxels = len(modes), len(SLOTS) + 1, int(np.prod(COARSE_SHAPE))
+        model = cls(mean, modes, level_means, seat_means, covariance, ridge)
+        shapes = {"mean": (voxels,), "modes": (k, voxels), "level_means": (len(LEVELS), k), "seat_means": (seats, k), "covariance": (seats * k,) * 2}
+        for name, shape in shapes.items():
+            check_array(name, getattr(model, name), shape=shape, finite=True)
+        return model
 
 
 @dataclass(frozen=True, eq=False)

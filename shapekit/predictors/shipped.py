@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shapekit.core.checks import InputError, UsageError, check_choice
 from shapekit.io.shipped import shipped_weights
-from shapekit.networks import PaperGenerator, read_weights
+from shapekit.networks import read_weights
 from shapekit.predictors.base import Predictor
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import Linear, LinearModel
@@ -50,16 +50,15 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
         spread = Spread.from_tensors(held) if held else None
         if name == "neighbours":
             return NeighbourMean(spread=spread)
-        sizes: Mapping[str, Any] = card.get("config", {})  # type: ignore[assignment]
+        config: Mapping[str, Any] = card.get("config", {})  # type: ignore[assignment]
         stage = "coarse" if name == "coarse" else "refine"
-        if name != "linear" and sizes.get("networks") == "paper":
-            coarse, refine = (PaperGenerator(inputs, len(tensors[f"{part}.0.bias"])) for part, inputs in (("coarse", 4), ("refine", 5)))
-            return PaperGenerative(coarse, refine, tensors, stage=stage, spread=spread, identity=identity, device=device)
+        if name != "linear" and config.get("networks") == "paper":
+            return PaperGenerative(tensors, stage=stage, spread=spread, identity=identity, device=device)
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":
             return Linear(model, spread=spread, identity=identity)
         return Generative(tensors, model, stage=stage, spread=spread, identity=identity, device=device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
 
 

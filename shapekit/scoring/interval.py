@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shapekit.core.conventions import COARSE_SPACING_MM
+from shapekit.core.checks import check_array
+from shapekit.core.conventions import COARSE_SHAPE, COARSE_SPACING_MM
 from shapekit.core.threads import each
 from shapekit.ops import surplus_volume
 from shapekit.scoring.score import PRESETS, centre_mm
@@ -64,8 +65,19 @@ class Spread:
 
     @classmethod
     def from_tensors(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Spread:
-        """Undo ``tensors``."""
-        return cls(*(np.asarray(arrays[name], dtype=np.float32) for name in ("modes", "mean", "root", "scale")))
+        """Undo ``tensors``.
+
+        Raises
+        ------
+        InputError
+            Where their shapes do not go together, or values are not finite.
+        """
+        kinds, m = len(KINDS), len(arrays["modes"])
+        shapes = {"modes": (m, *COARSE_SHAPE), "mean": (kinds, m), "root": (kinds, m, m), "scale": (kinds,)}
+        held = {name: np.asarray(arrays[name], dtype=np.float32) for name in shapes}
+        for name, shape in shapes.items():
+            check_array(name, held[name], shape=shape, finite=True)
+        return cls(**held)
 
 
 def score_intervals(

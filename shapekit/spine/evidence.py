@@ -17,7 +17,7 @@ MIN_FACES = 8
 FLAT = 0.82
 """An endplate's faces look the same way to this share (length of their mean normal); a sphere's cap reaches 0.75."""
 LEAST_MM, MOST_MM, FILLED = np.array([12.0, 9.0, 6.0]), np.array([75.0, 55.0, 50.0]), (0.45, 1.5)
-"""Width, depth and height of anything that can be a vertebral body, taken at its waist, and the share of their product that it fills: a ball 0.52,
+"""Width and depth (at the waist) and height of anything that can be a vertebral body, and the share of their product that it fills: a ball 0.52,
 a body whose rims or bony spurs reach a quarter beyond its waist to either side more than 1."""
 BINS = 48
 BIN_MIDDLES_DEG = (np.arange(BINS) + 0.5) * 360.0 / BINS

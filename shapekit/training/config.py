@@ -53,7 +53,7 @@ class TrainingConfig:
     critic_width: int = 16
     batch: int = 16
     coarse_steps: int = 3000
-    refine_steps: int = 2500
+    refine_steps: int = 1500
     rate: float = 2e-3
     critic_weight: float = 0.01
     averaging: float = 0.998

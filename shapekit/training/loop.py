@@ -46,7 +46,7 @@ class Trainer:
     folder : Path
         Holds ``checkpoint.safetensors`` and TensorBoard's logs.
     start : Generative or PaperGenerative, optional
-        Where coarse and refine start from in place of random weights; the critic starts anew, and so does a coarse of another width.
+        Where coarse and refine start from in place of random weights; the critic starts anew.
     accelerator, devices : str
         As Lightning Fabric takes them.
     """
@@ -274,24 +274,19 @@ class Trainer:
 
 
 def load_start(networks: dict[str, torch.nn.Module], start: Generative | PaperGenerative, config: TrainingConfig) -> None:
-    """Let refine, and coarse where it is as wide, begin as trained ones are.
+    """Let coarse and refine begin as trained ones are.
 
     Raises
     ------
     InputError
-        If those are of another kind, or refine is of another width.
+        If those are of another kind or width.
     """
     try:
-        if _shapes(start.coarse) == _shapes(networks["coarse"]):
-            networks["coarse"].load_state_dict(start.coarse.state_dict())
-        networks["refine"].load_state_dict(start.refine.state_dict())
+        for name, network in (("coarse", start.coarse), ("refine", start.refine)):
+            networks[name].load_state_dict(network.state_dict())
     except RuntimeError as error:
-        wanted = f"{config.networks} networks whose refine has the width {config.width}"
+        wanted = f"{config.networks} networks of coarse_width {config.coarse_width} and width {config.width}"
         raise InputError(f"the weights {start.identity} are no start for {wanted}; give the configuration they were trained with.") from error
-
-
-def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

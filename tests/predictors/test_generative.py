@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from shapekit.core.checks import InputError
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level
 from shapekit.core.values import Body, Sdf
+from shapekit.io.shipped import shipped_weights
+from shapekit.networks import read_weights, write_weights
 from shapekit.phantom import body_patch, draw_patient
 from shapekit.pipeline import Found, expect
 from shapekit.predictors import PREDICTORS, Context, contexts_along, make_predictor, repaired_contexts
@@ -24,6 +27,41 @@ def spine():
 @pytest.fixture(scope="module", params=NAMES)
 def predictor(request):
     return make_predictor(request.param)
+
+
+def altered(name, value):
+    """The shipped weights with one tensor replaced, or lost where there is no value."""
+    tensors, card, _ = read_weights(shipped_weights("generative"), "generative")
+    return {key: tensor for key, tensor in (tensors | {name: value}).items() if tensor is not None}, card
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("coarse.trunk.stem.bias", None),
+        ("refine.trunk.stem.bias", torch.zeros(0)),
+        ("coarse.trunk.stem.bias", torch.zeros(())),
+        ("refine.trunk.stem.bias", torch.zeros(100_000)),
+        ("linear.mean", torch.zeros(10)),
+        ("linear.level_means", torch.zeros(3, 64)),
+        ("linear.modes", torch.tensor(1.0)),
+        ("spread_generative.root", torch.zeros(6, 2, 2)),
+        ("spread_generative.mean", torch.full((6, 20), torch.nan)),
+    ],
+)
+def test_weights_that_do_not_go_together_are_refused(tmp_path, name, value):
+    tensors, card = altered(name, value)
+    write_weights(tmp_path / "w.safetensors", tensors, card)
+    with pytest.raises(InputError, match="does not hold all that the generative predictor needs"):
+        make_predictor("generative", tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("changed", [{"config": None}, {"config": [1]}, {"ridge": "much"}, {"ridge": 10**400}])
+def test_a_card_that_says_nothing_of_use_is_refused(tmp_path, changed):
+    tensors, card, _ = read_weights(shipped_weights("generative"), "generative")
+    write_weights(tmp_path / "w.safetensors", tensors, card | changed)
+    with pytest.raises(InputError, match="does not hold all that the generative predictor needs"):
+        make_predictor("generative", tmp_path / "w.safetensors")
 
 
 def test_a_prediction_is_a_distance_near_the_true_body(predictor, spine):

@@ -12,7 +12,7 @@ from shapekit.predictors import PaperGenerative, contexts_along, make_predictor
 from shapekit.training.package import write_predictor
 from tests.factories import pass_through
 
-WIDTH = 4
+COARSE_WIDTH, WIDTH = 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def contexts():
 
 def networks(bias=0.0):
     """Coarse and refine networks that draw what they see, or with a ``bias`` far below 0 nothing."""
-    made = {"coarse": pass_through(PaperGenerator(4, WIDTH), (1, 2)), "refine": pass_through(PaperGenerator(5, WIDTH), (4,))}
+    made = {"coarse": pass_through(PaperGenerator(4, COARSE_WIDTH), (1, 2)), "refine": pass_through(PaperGenerator(5, WIDTH), (4,))}
     with torch.no_grad():
         made["refine"][-1].bias.add_(bias)
     return made
@@ -31,7 +31,7 @@ def networks(bias=0.0):
 
 def written(path, bias=0.0):
     tensors = {f"{name}.{key}": value for name, network in networks(bias).items() for key, value in network.state_dict().items()}
-    write_predictor(path, tensors, {"kind": "generative", "config": {"networks": "paper", "width": WIDTH, "critic_width": 2}})
+    write_predictor(path, tensors, {"kind": "generative", "config": {"networks": "paper"}})
     return path
 
 

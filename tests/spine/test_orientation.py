@@ -129,18 +129,28 @@ def test_a_body_that_fits_two_ways_is_taken_the_nearer_way_and_called_a_guess(in
     assert min(up @ turn[:, 2], ahead @ turn[:, 1]) > 0.8
 
 
-@pytest.mark.parametrize("spurs", [1.15, 1.25])
-@pytest.mark.parametrize("name", ["T8", "L1", "L4"])
-def test_bony_spurs_at_the_rims_do_not_hide_a_body(name, spurs):
-    vertebra = draw_patient(23, levels=[name], fractures="none")[name]
+def with_spurs(vertebra, factor):
+    """A body whose rims reach further out by a factor than they did."""
     frame, mesh = vertebra.frame(), vertebra.mesh()
     local = frame.to_local(mesh.vertices)
     height = np.abs(local[:, 2]) / np.abs(local[:, 2]).max()
-    local[:, :2] *= 1.0 + (spurs - 1.0) * np.clip((height - 0.45) / 0.2, 0.0, 1.0)[:, None]
-    before, after = (gather_evidence(Faces.of(shape), frame) for shape in (mesh, replace(mesh, vertices=frame.to_world(local))))
+    local[:, :2] *= 1.0 + (factor - 1.0) * np.clip((height - 0.45) / 0.2, 0.0, 1.0)[:, None]
+    return replace(mesh, vertices=frame.to_world(local))
+
+
+@pytest.mark.parametrize("factor", [1.15, 1.25])
+@pytest.mark.parametrize("name", ["T8", "L1", "L4"])
+def test_bony_spurs_at_the_rims_do_not_hide_a_body(name, factor):
+    vertebra = draw_patient(23, levels=[name], fractures="none")[name]
+    before, after = (gather_evidence(Faces.of(mesh), vertebra.frame()) for mesh in (vertebra.mesh(), with_spurs(vertebra, factor)))
     assert not any(np.isnan(value) for value in vars(after).values())
     for kind in ("top_pitch", "low_pitch", "top_roll", "low_roll", "wall_yaw", "mirror_yaw"):
         assert getattr(after, kind) == pytest.approx(getattr(before, kind), abs=4.0), kind
+
+
+def test_what_is_nearly_all_rim_is_no_body():
+    vertebra = draw_patient(23, levels=["L1"], fractures="none")["L1"]
+    assert all(np.isnan(value) for value in vars(gather_evidence(Faces.of(with_spurs(vertebra, 1.8)), vertebra.frame())).values())
 
 
 def ball(radius):

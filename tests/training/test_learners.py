@@ -96,9 +96,9 @@ def test_its_error_is_told_in_mm_of_the_surface(batch):
 
 
 def test_the_efficient_networks_start_where_the_shipped_ones_did(cohort):
-    config = TrainingConfig(coarse_width=4, width=8, critic_width=4)
+    config = TrainingConfig(coarse_width=4, width=8, critic_width=6)
     torch.manual_seed(3)
-    then = {"critic": Critic(4), "coarse": Generator(4), "refine": Generator(8)}  # in the order of that training
+    then = {"critic": Critic(6), "coarse": Generator(4), "refine": Generator(8)}  # in the order of that training
     model = fit_linear(cohort[2:], components=6)
     torch.manual_seed(3)
     now = EfficientLearner(config, model).networks()
@@ -113,7 +113,7 @@ def test_the_efficient_networks_need_a_guess():
 
 def test_the_papers_configuration_is_known_by_name_and_changed_by_a_file(tmp_path):
     paper = read_config("paper")
-    assert (paper.networks, paper.width, paper.rate, paper.critic_weight) == ("paper", 64, 1e-4, 1.0)
+    assert (paper.networks, paper.coarse_width, paper.width, paper.rate, paper.critic_weight) == ("paper", 64, 64, 1e-4, 1.0)
     assert read_config("efficient") == TrainingConfig()
     path = tmp_path / "c.yaml"
     path.write_text("networks: paper\nwidth: 8\n")

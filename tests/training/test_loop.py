@@ -113,18 +113,11 @@ def test_a_run_starts_from_trained_networks_and_keeps_them_where_it_only_gets_wo
         Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path).resume()
 
 
-def test_a_coarse_of_another_width_begins_anew_and_refine_goes_on(cohort, tmp_path, trained):
-    _, start = trained
-    trainer = Trainer(dataclasses.replace(TINY, coarse_width=8), None, cohort[2:], cohort[:2], tmp_path, start=start)
-    assert all(torch.equal(value, start.refine.state_dict()[name]) for name, value in trainer.networks["refine"].state_dict().items())
-    anew = trainer.networks["coarse"].state_dict()["trunk.head.weight"]
-    assert anew.shape[1] == 8
-    assert not anew.any()
-
-
 def test_what_is_no_start_is_refused(cohort, tmp_path, trained):
     path, start = trained
-    with pytest.raises(InputError, match="are no start for efficient networks whose refine has the width 4"):
+    with pytest.raises(InputError, match="are no start for efficient networks of coarse_width 8 and width 8"):
+        Trainer(dataclasses.replace(TINY, coarse_width=8), None, cohort[2:], cohort[:2], tmp_path, start=start)
+    with pytest.raises(InputError, match="are no start for efficient networks of coarse_width 4 and width 4"):
         Trainer(dataclasses.replace(TINY, width=4), None, cohort[2:], cohort[:2], tmp_path, start=start)
     with pytest.raises(InputError, match="no held-out spine has a healthy vertebra"):
         Trainer(TINY, None, cohort[2:], [dataclasses.replace(cohort[0], is_target=cohort[0].is_target & False)], tmp_path, start=start)
@@ -132,7 +125,7 @@ def test_what_is_no_start_is_refused(cohort, tmp_path, trained):
     def never():
         raise AssertionError  # what does not fit is refused before anything is drawn
 
-    with pytest.raises(InputError, match="are no start for efficient networks whose refine has the width 4"):
+    with pytest.raises(InputError, match="are no start for efficient networks of coarse_width 4 and width 4"):
         fit_predictor(tmp_path, "generative", dataclasses.replace(TINY, width=4), never, start=path)
     with pytest.raises(InputError, match="holds no paper networks"):
         fit_predictor(tmp_path, "generative", dataclasses.replace(TINY, networks="paper"), never, start=path)
@@ -159,12 +152,13 @@ def test_another_configurations_checkpoint_is_refused(cohort, model, whole):
         train_networks(dataclasses.replace(TINY, rate=1e-4), model, cohort, [], folder)
 
 
-def test_a_checkpoint_from_before_an_option_existed_goes_on(cohort, model, tmp_path, whole):
-    folder, tensors, _ = whole
-    held, card, _ = read_weights(folder / "checkpoint.safetensors", "checkpoint")
-    older = {name: value for name, value in card["config"].items() if name != "networks"}
+def test_a_checkpoint_from_before_an_option_existed_goes_on(cohort, model, tmp_path):
+    alike = dataclasses.replace(TINY, coarse_width=TINY.width)  # coarse was as wide as refine
+    tensors = train_networks(alike, model, cohort[2:], [], tmp_path)
+    held, card, _ = read_weights(tmp_path / "checkpoint.safetensors", "checkpoint")
+    older = {name: value for name, value in card["config"].items() if name not in ("networks", "coarse_width")}
     write_weights(tmp_path / "checkpoint.safetensors", held, card | {"config": older})
-    again = train_networks(TINY, model, cohort[2:], [], tmp_path)
+    again = train_networks(alike, model, cohort[2:], [], tmp_path)
     assert all(torch.equal(again[name], value) for name, value in tensors.items())
 
 
@@ -181,6 +175,7 @@ def test_spines_without_a_healthy_target_are_refused(cohort, model, tmp_path):
         ("patients: many", "patients is 'many', but must be int"),
         ("patients: 0", "patients is 0, but must be at least 1"),
         ("width: 30", "width is 30, but must be a multiple of 4"),
+        ("coarse_width: 6", "coarse_width is 6, but must be a multiple of 4"),
         ("- 3", "holds no options"),
         ("a: [", "cannot be read as YAML"),
         ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
