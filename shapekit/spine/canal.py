@@ -215,9 +215,10 @@ def _terms(lr: NDArray[np.float64], si: NDArray[np.float64]) -> NDArray[np.float
 def _robust_fit(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least squares reweighted by Cauchy's rule at twice the median deviation."""
     weight: NDArray[np.float64] = np.ones(len(values))
-    fitted: NDArray[np.float64] = np.zeros(terms.shape[1])
+    fitted: NDArray[np.floating] = np.zeros(terms.shape[1])
     for _ in range(8):
-        fitted = np.asarray(np.linalg.lstsq(terms * weight[:, None], values * weight, rcond=None)[0], dtype=np.float64)
+        weighted = terms * (weight**2)[:, None]
+        fitted = np.linalg.lstsq(weighted.T @ terms, weighted.T @ values, rcond=None)[0]
         off = np.abs(values - terms @ fitted)
         weight = 1.0 / np.sqrt(1.0 + (off / (2.0 * (1.48 * np.median(off) + 0.3))) ** 2)
-    return fitted
+    return np.asarray(fitted, dtype=np.float64)

@@ -33,7 +33,7 @@ def test_a_linear_model_is_trained_and_can_be_used(folder):
 
 
 def test_networks_are_trained_on_the_same_samples(folder):
-    (folder / "tiny.yaml").write_text("width: 8\ncritic_width: 4\nbatch: 2\ncoarse_steps: 2\nrefine_steps: 2\n")
+    (folder / "tiny.yaml").write_text("coarse_width: 4\nwidth: 8\ncritic_width: 4\nbatch: 2\ncoarse_steps: 2\nrefine_steps: 2\n")
     drawn = {path: path.stat().st_mtime_ns for path in (folder / "samples").iterdir()}
     assert train(folder, "--config", str(folder / "tiny.yaml")) == 0
     assert {path: path.stat().st_mtime_ns for path in (folder / "samples").iterdir()} == drawn

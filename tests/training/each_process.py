@@ -11,7 +11,9 @@ from shapekit.study.fitting import fit_predictor
 from shapekit.training import TrainingConfig, fit_linear, train_networks
 from tests.training.conftest import spine
 
-CONFIG = TrainingConfig(width=8, critic_width=4, batch=2, components=5, coarse_steps=4, refine_steps=4, checkpoint_every=2, averaging=0.5, rate=0.05)
+CONFIG = TrainingConfig(
+    coarse_width=4, width=8, critic_width=4, batch=2, components=5, coarse_steps=4, refine_steps=4, checkpoint_every=2, averaging=0.5, rate=0.05
+)
 COHORT = [spine(n, broken=n % 6 if n % 2 else None) for n in range(12)]
 
 

@@ -14,7 +14,9 @@ from shapekit.training.batches import assembled, full_seats
 from shapekit.training.learners import EfficientLearner, PaperLearner, learner_of
 from shapekit.training.loop import Trainer
 
-TINY = TrainingConfig(networks="paper", width=4, critic_width=2, batch=2, coarse_steps=2, refine_steps=2, checkpoint_every=2, critic_weight=1.0)
+TINY = TrainingConfig(
+    networks="paper", coarse_width=4, width=4, critic_width=2, batch=2, coarse_steps=2, refine_steps=2, checkpoint_every=2, critic_weight=1.0
+)
 
 
 class KilledError(Exception):

@@ -10,7 +10,7 @@ from shapekit.study.fitting import fit_predictor
 from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks, write_predictor
 from shapekit.training.loop import Trainer
 
-TINY = TrainingConfig(width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
+TINY = TrainingConfig(coarse_width=4, width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
 
 
 class KilledError(Exception):

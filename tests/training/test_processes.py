@@ -133,7 +133,7 @@ def test_the_command_trains_in_two_processes_and_speaks_with_one_voice(tmp_path)
     (run / "samples").mkdir(parents=True)
     for n, one in enumerate(COHORT):
         one.save(run / "samples" / f"phantom{n:05d}.npz")
-    options.write_text("width: 8\ncritic_width: 4\nbatch: 2\ncomponents: 5\ncoarse_steps: 1\nrefine_steps: 1\n")
+    options.write_text("coarse_width: 4\nwidth: 8\ncritic_width: 4\nbatch: 2\ncomponents: 5\ncoarse_steps: 1\nrefine_steps: 1\n")
     what = ("-o", run, "--patients", len(COHORT), "--calibration", 0, "--config", options, "--devices", 2)
     done = torchrun("-m", "shapekit", "train", *what)
     assert done.returncode == 0, done.stderr
