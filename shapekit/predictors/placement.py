@@ -27,15 +27,16 @@ LOSS_MM = 1.5
 EXCESS_MM = 4.0
 WALL_WEIGHT = 2.0
 """The posterior wall is what a fracture leaves alone first."""
-PROBE = 0.03
-"""Step of the differences, in standard deviations of the prior."""
+PROBE_MM = 0.06
+"""Step of the differences that tell the actual distance's slope: wide enough for the field's float32 rounding."""
+PROBES_MM = PROBE_MM * np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
 DAMPING = 1e-3
 MOST_ROUNDS = 60
-GAIN = 1e-8
+GAIN = 1e-6
 """A start is at its end where a round lowers its cost by a smaller share,"""
 STILL = 1e-5
 """or moves it by less, in standard deviations of the prior;"""
-TOGETHER = 1e-2
+TOGETHER = 5e-2
 """and of two that have come as near to each other the higher one stops."""
 LOWER_PLATE_WEIGHT = 1.5
 """Fractures break the superior endplate nearly always, the inferior one alone in 1.9 %: where both fit, the lower one decides."""
@@ -75,22 +76,28 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
     scale = np.sqrt(weight / weight.sum() * INDEPENDENT) / NOISE_MM
     middle = points.mean(axis=0)
     about = points - middle
+    x, y, z = about.T
     spread = np.concatenate([np.full(3, np.radians(TILT_SD_DEG)), np.array(SHIFT_SD_MM)])
 
-    def misfits(steps: Float) -> Float:  # (k, 6) -> (k, n + 6): all steps in one look-up
-        turns = frame.axes @ Rotation.from_rotvec(steps[:, :3]).as_matrix()
-        moves = np.concatenate([turns, frame.to_world(middle + steps[:, 3:])[:, :, None]], axis=2)
-        found = np.zeros((len(steps), len(about) + 6))
-        gap, found[:, len(about) :] = found[:, : len(about)], steps / spread
-        gap[...] = sample_field(actual.values, actual.grid, about, moves=moves)
+    def misfits(steps: Float) -> tuple[Float, Float]:  # (k, 6) -> (k, n), and their slopes (k, 6, n)
+        turns = Rotation.from_rotvec(steps[:, :3]).as_matrix()
+        moves = np.zeros((len(steps), len(PROBES_MM), 3, 4))
+        axes = frame.axes @ turns
+        moves[..., :3] = axes[:, None]
+        # each point where a step takes it, and a little to either side along the turned shape's axes
+        moves[..., 3] = frame.to_world(middle + steps[:, 3:])[:, None] + PROBES_MM @ axes.transpose(0, 2, 1)
+        found = sample_field(actual.values, actual.grid, about, moves=moves.reshape(-1, 3, 4)).reshape(len(steps), len(PROBES_MM), -1)
+        gap = found[:, 0].astype(np.float64)
         missing = gap > 0
-        share = gap / np.where(missing, LOSS_MM, EXCESS_MM)
-        share *= share
-        share += 1.0
-        np.sqrt(share, out=share)
-        gap /= np.where(missing, share, np.sqrt(share))
-        gap *= scale
-        return found
+        share = 1.0 + (gap / np.where(missing, LOSS_MM, EXCESS_MM)) ** 2
+        root = np.sqrt(share)
+        root = np.where(missing, root, np.sqrt(root))
+        felt = np.where(missing, 1.0 / share, 0.5 + 0.5 / share) * scale / root  # of a change of the gap
+        uphill = (found[:, 1::2] - found[:, 2::2]) * (felt / (2.0 * PROBE_MM))[:, None]  # (k, 3, n)
+        u, v, w = uphill.transpose(1, 0, 2)
+        turned = np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
+        slopes = np.concatenate([_right_jacobian(steps[:, :3]).transpose(0, 2, 1) @ turned, turns @ uphill], axis=1)
+        return gap * scale / root, slopes
 
     best = _least(misfits, np.array([[0.0, 0.0, 0.0, 0.0, 0.0, shift] for shift in _plate_shifts(points, actual, frame)]), spread)
     turn = Rotation.from_rotvec(best[:3]).as_matrix()
@@ -98,15 +105,15 @@ def place(expected: Sdf, actual: Sdf, frame: Frame) -> Frame:
     return Frame(frame.to_world(middle + best[3:] - turn @ middle), frame.axes @ turn, frame.error_deg)
 
 
-def _least(misfits: Callable[[Float], Float], starts: Float, spread: Float) -> Float:
-    """Minimise a sum of squares from several starts side by side (Levenberg-Marquardt: Nocedal & Wright 2006, section 10.3).
+def _least(misfits: Callable[[Float], tuple[Float, Float]], starts: Float, spread: Float) -> Float:
+    """Minimise a sum of squares and of the steps' own, in units of their spread, from several starts side by side.
 
-    One look-up a round serves every start: its trial step and the central differences around it, wide enough for the field's float32 rounding.
+    Levenberg-Marquardt (Nocedal & Wright 2006, section 10.3); every round looks at a trial of each start.
 
     Parameters
     ----------
     misfits : callable
-        (k, 6) steps, a rotation vector in rad and a shift in mm, to (k, n) misfits.
+        (k, 6) steps, a rotation vector in rad and a shift in mm, to (k, n) misfits and their slopes (k, 6, n).
     starts : (s, 6) float
         Steps to begin with.
     spread : (6,) float
@@ -117,30 +124,40 @@ def _least(misfits: Callable[[Float], Float], starts: Float, spread: Float) -> F
     (6,) float
         The best end.
     """
-    probes = np.concatenate([np.zeros((1, 6)), PROBE * np.eye(6), -PROBE * np.eye(6)])
     at, trial = starts / spread, starts / spread
     cost, damping = np.full(len(at), np.inf), np.full(len(at), DAMPING)
     slope, normal = np.zeros((len(at), 6)), np.tile(np.eye(6), (len(at), 1, 1))
     going = np.arange(len(at))
     for _ in range(MOST_ROUNDS):
-        found = misfits(((trial[going, None] + probes) * spread).reshape(-1, 6)).reshape(len(going), len(probes), -1)
-        rates = (found[:, 1:7] - found[:, 7:]) / (2.0 * PROBE)
-        height = (found[:, 0] ** 2).sum(axis=1)
+        steps = trial[going]
+        found, rates = misfits(steps * spread)
+        rates *= spread[:, None]
+        height = (found**2).sum(axis=1) + (steps**2).sum(axis=1)
         gain = cost[going] - height
         down = gain > 0
         won = going[down]
-        at[won], cost[won] = trial[won], height[down]
-        slope[won], normal[won] = (rates @ found[:, 0, :, None])[down, :, 0], (rates @ rates.transpose(0, 2, 1))[down]
+        at[won], cost[won] = steps[down], height[down]
+        slope[won] = (rates @ found[..., None])[down, :, 0] + steps[down]
+        normal[won] = (rates @ rates.transpose(0, 2, 1))[down] + np.eye(6)
         damping[going] *= np.where(down, 0.1, 10.0)
-        damped = normal[going] * (1.0 + damping[going, None, None] * np.eye(6))
-        step = np.linalg.solve(damped, -slope[going, :, None])[..., 0]
+        step = np.linalg.solve(normal[going] * (1.0 + damping[going, None, None] * np.eye(6)), -slope[going, :, None])[..., 0]
         trial[going] = at[going] + step
         settled = (down & (gain <= GAIN * height)) | (np.abs(step).max(axis=1) < STILL)
-        met = [any(cost[other] < cost[n] and np.abs(at[other] - at[n]).max() < TOGETHER for other in range(len(at))) for n in going]
-        going = going[~(settled | np.array(met))]
+        met = (np.abs(at[going, None] - at).max(axis=2) < TOGETHER) & (cost < cost[going, None])
+        going = going[~(settled | met.any(axis=1))]
         if not len(going):
             break
     return np.asarray(at[int(cost.argmin())] * spread)
+
+
+def _right_jacobian(turns: Float) -> Float:
+    """How a rotation vector's change turns what it has turned, in its turned axes (Chirikjian 2012, section 10.7); (k, 3) rad -> (k, 3, 3)."""
+    angle = np.maximum(np.linalg.norm(turns, axis=1), 1e-4)[:, None, None]
+    a, b, c = turns.T
+    crossed = np.zeros((len(turns), 3, 3))
+    crossed[:, 2, 1], crossed[:, 0, 2], crossed[:, 1, 0] = a, b, c
+    crossed -= crossed.transpose(0, 2, 1)
+    return np.asarray(np.eye(3) - (1.0 - np.cos(angle)) / angle**2 * crossed + (angle - np.sin(angle)) / angle**3 * crossed @ crossed)
 
 
 def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:

@@ -8,7 +8,7 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
 from shapekit.predictors import place
-from shapekit.predictors.placement import _least
+from shapekit.predictors.placement import _least, _right_jacobian
 from shapekit.sdf import refine_sdf, sdf_from_mask
 from tests.factories import OBLIQUE, oblique_grid
 
@@ -125,12 +125,25 @@ def test_the_best_of_several_minima_is_the_librarys():
     def misfits(steps):
         unit = steps / spread
         valleys = 3.0 * np.sin(1.5 * unit[:, 5:]) + 0.6 * unit[:, 5:]
-        return np.concatenate([unit @ slopes.T - offsets + 0.05 * (unit @ slopes.T) ** 2, valleys * np.ones(12), unit], axis=1)
+        rates = np.zeros((len(steps), 6, 52))
+        rates[..., :40] = slopes.T * (1.0 + 0.1 * unit @ slopes.T)[:, None]
+        rates[:, 5, 40:] = 4.5 * np.cos(1.5 * unit[:, 5:]) + 0.6
+        return np.concatenate([unit @ slopes.T - offsets + 0.05 * (unit @ slopes.T) ** 2, valleys * np.ones(12)], axis=1), rates / spread[:, None]
+
+    def whole(step):
+        return np.concatenate([misfits(step[None])[0][0], step / spread])
 
     starts = np.array([[0, 0, 0, 0, 0, shift] for shift in (-9.0, 8.5, 0.0)], dtype=np.float64)
-    ends = [least_squares(lambda step: misfits(step[None])[0], start, method="lm", x_scale=spread, ftol=1e-14, xtol=1e-14) for start in starts]
+    ends = [least_squares(whole, start, method="lm", x_scale=spread, ftol=1e-14, xtol=1e-14) for start in starts]
     best = min(ends, key=lambda end: end.cost)
     assert min(end.cost for end in ends[:2]) > 1.1 * best.cost  # the first starts end elsewhere
     found = _least(misfits, starts, spread)
-    assert (misfits(found[None])[0] ** 2).sum() / 2 == pytest.approx(best.cost, rel=1e-4)
+    assert (whole(found) ** 2).sum() / 2 == pytest.approx(best.cost, rel=1e-4)
     assert found / spread == pytest.approx(best.x / spread, abs=0.01)
+
+
+@pytest.mark.parametrize("vector", [(0.0, 0.0, 0.0), (0.02, -0.01, 0.03), (0.5, 0.9, -1.4)])
+def test_a_rotation_vectors_change_turns_in_the_turned_axes(vector):
+    before, changes = Rotation.from_rotvec(vector), 1e-6 * np.eye(3)
+    turned = [(before.inv() * Rotation.from_rotvec(vector + change)).as_rotvec() / 1e-6 for change in changes]
+    assert np.transpose(turned) == pytest.approx(_right_jacobian(np.array([vector]))[0], abs=1e-5)
