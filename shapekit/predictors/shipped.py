@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ PREDICTORS = ("generative", "coarse", "linear", "neighbours")
 
 
 def make_predictor(name: str, weights: str | Path | None = None, *, device: str = "cpu") -> Predictor:
-    """Make a predictor with the shipped weights or a user's own.
+    """Make a predictor with the shipped weights, which is kept and returned again, or a user's own.
 
     Parameters
     ----------
@@ -42,9 +43,17 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
     check_choice("predictor", name, PREDICTORS)
     if name == "neighbours" and weights is not None:
         raise UsageError("the predictor neighbours learns nothing and takes no weights; leave them out or choose generative or linear.")
-    kind = "generative" if name == "coarse" else name
-    path = shipped_weights(name) if weights is None else Path(weights)
-    tensors, card, identity = read_weights(path, kind)
+    return _shipped(name, device) if weights is None else _made(name, Path(weights), device)
+
+
+@lru_cache(maxsize=2)
+def _shipped(name: str, device: str) -> Predictor:
+    """A predictor never changes; its weights are read and checked once a process."""
+    return _made(name, shipped_weights(name), device)
+
+
+def _made(name: str, path: Path, device: str) -> Predictor:
+    tensors, card, identity = read_weights(path, "generative" if name == "coarse" else name)
     try:
         held = _under(tensors, f"spread_{name}.")
         spread = Spread.from_tensors(held) if held else None

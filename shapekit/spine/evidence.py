@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.frame import Frame
+from shapekit.core.grid import middle_of
 from shapekit.core.values import Mesh
 
 Float = NDArray[np.float64]
@@ -196,13 +197,14 @@ def _wall_slopes(points: Float, areas: Float, chosen: NDArray[np.bool_]) -> tupl
     """Angles at which the third coordinate changes along the first and the second, degrees."""
     if chosen.sum() < 2 * MIN_FACES:
         return _NAN, _NAN
-    x, y = points[chosen][:, :2], points[chosen][:, 2]
-    terms = np.column_stack([np.ones(len(x)), x - x.mean(axis=0)])
-    weight = areas[chosen]
-    slopes = np.zeros(3)
+    seen, area = points[chosen], areas[chosen]
+    terms, y = seen - middle_of(seen), seen[:, 2]
+    terms[:, 2] = 1.0
+    weight = area
+    slopes: NDArray[np.floating] = np.zeros(3)
     for _ in range(4):
-        root = np.sqrt(weight)
-        slopes = np.linalg.lstsq(terms * root[:, None], y * root, rcond=None)[0]
+        weighted = terms * weight[:, None]
+        slopes = np.linalg.lstsq(weighted.T @ terms, y @ weighted, rcond=None)[0]
         off = np.abs(y - terms @ slopes)
-        weight = areas[chosen] / (1.0 + (off / (1.5 * (1.48 * np.median(off) + 0.15))) ** 2)
-    return float(np.degrees(np.arctan(slopes[1]))), float(np.degrees(np.arctan(slopes[2])))
+        weight = area / (1.0 + (off / (1.5 * (1.48 * np.median(off) + 0.15))) ** 2)
+    return float(np.degrees(np.arctan(slopes[0]))), float(np.degrees(np.arctan(slopes[1])))
