@@ -25,24 +25,45 @@ def mesh_from_sdf(sdf: Sdf) -> Mesh:
     """
     from skimage.measure import marching_cubes
 
-    if not (float(sdf.values.min()) < 0 < float(sdf.values.max())):
-        raise InputError("the signed distance never changes sign; there is no surface to extract.")
-    box, start = _box_around(sdf.values < 0)
-    padded = np.pad(sdf.values[box], 1, constant_values=float(np.abs(sdf.values).max()))
-    padded[padded == 0] = TIE_MM  # a surface through voxel centres would lose triangles and with them be open
+    values, start = boxed(sdf, 1)
+    values[values == 0] = TIE_MM  # a surface through voxel centres would lose triangles and with them be open
     # Lorensen's rule: scikit-image's default left holes on rough masks
-    vertices, faces, _, _ = marching_cubes(padded, 0.0, method="lorensen", allow_degenerate=False)
-    world = sdf.grid.to_world(vertices.astype(np.float64) - 1.0 + start)
+    vertices, faces, _, _ = marching_cubes(values, 0.0, method="lorensen", allow_degenerate=False)
+    world = sdf.grid.to_world(vertices.astype(np.float64) + start)
     mirrored = np.linalg.det(sdf.grid.affine[:3, :3]) < 0
     mesh = Mesh(world, faces[:, ::-1] if mirrored else faces)
     return mesh if signed_volume(mesh) > 0 else Mesh(mesh.vertices, mesh.faces[:, ::-1])
 
 
-def _box_around(inside: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
-    """Box of the voxels inside and one around them, and where it begins: a surface's triangles lie nowhere else."""
+def boxed(sdf: Sdf, around: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Crop a field to the box of a shape and some voxels around it; beyond the grid all is outside.
+
+    Parameters
+    ----------
+    sdf : Sdf
+    around : int
+
+    Returns
+    -------
+    values : (i, j, k) float32, mm
+        A copy.
+    start : (3,) int
+        Index on the field's grid of the first voxel; may be negative.
+
+    Raises
+    ------
+    InputError
+        If the field has no zero crossing.
+    """
+    if not (float(sdf.values.min()) < 0 < float(sdf.values.max())):
+        raise InputError("the signed distance never changes sign; there is no surface to extract.")
+    inside = sdf.values <= 0
     filled = [np.flatnonzero(inside.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)]
-    start = np.array([max(int(one[0]) - 1, 0) for one in filled], dtype=np.int64)
-    return tuple(slice(int(begin), int(one[-1]) + 2) for begin, one in zip(start, filled, strict=True)), start
+    low, high = np.array([one[0] for one in filled]) - around, np.array([one[-1] + 1 for one in filled]) + around
+    begin, end = np.maximum(low, 0), np.minimum(high, inside.shape)
+    crop = sdf.values[tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))]
+    beyond = [(int(a), int(b)) for a, b in zip(begin - low, high - end, strict=True)]
+    return np.pad(crop, beyond, constant_values=float(np.abs(sdf.values).max())), low
 
 
 def signed_volume(mesh: Mesh) -> float:

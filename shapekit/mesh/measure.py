@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.values import Mesh, Sdf
-from shapekit.mesh.extract import mesh_from_sdf, signed_volume
+from shapekit.mesh.extract import boxed, signed_volume
 from shapekit.ops import sample_field
 
 
@@ -28,18 +28,51 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
 def surface_distance(one: Sdf, other: Sdf) -> float:
     """Mean symmetric distance between two zero levels, mm.
 
-    Each surface's vertices, weighted by the area around them, are measured in the other's distance field; the mean of both ways.
+    Where the edges of one field's voxels cross its surface, the other's distance is looked at, weighted by the surface that a crossing
+    stands for; the mean of both ways.
 
     Raises
     ------
     InputError
         If one of the fields has no surface.
     """
-    return (_one_way(mesh_from_sdf(one), other) + _one_way(mesh_from_sdf(other), one)) / 2
+    return (_one_way(one, other) + _one_way(other, one)) / 2
 
 
-def _one_way(mesh: Mesh, field: Sdf) -> float:
-    a, b, c = (mesh.vertices.take(mesh.faces[:, n], axis=0) for n in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    distance = np.abs(sample_field(field.values, field.grid, (a + b + c) / 3.0))
-    return float((distance * area).sum() / area.sum())
+def _one_way(one: Sdf, other: Sdf) -> float:
+    points, areas = _crossings(one)
+    distance = np.abs(sample_field(other.values, other.grid, points))
+    return float(distance @ areas / areas.sum())
+
+
+def _crossings(sdf: Sdf) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points where edges along the three axes cross the zero level, (n, 3) mm, and the surface each stands for, (n,) mm².
+
+    Of a surface whose normal has the component c along an axis, edges along it cross c / (a face of a voxel) times a unit of area; weighted
+    by c times that face, all three axes' crossings together count every piece of surface once (c² + d² + e² = 1).
+    """
+    values, start = boxed(sdf, 2)
+    flat, inside = values.ravel(), (values <= 0).ravel()
+    strides, spacing = [stride // values.itemsize for stride in values.strides], sdf.grid.spacing_mm
+    points, areas = [], []
+    for axis, along in enumerate(strides):
+        at = np.flatnonzero(inside[:-along] != inside[along:])  # rows' ends meet outside
+        low, high = flat.take(at), flat.take(at + along)
+        share = low / (low - high)
+        slope = [
+            high - low
+            if stride == along
+            else (
+                (flat.take(at + stride) - flat.take(at - stride)) * (1 - share)
+                + (flat.take(at + along + stride) - flat.take(at + along - stride)) * share
+            )
+            / 2
+            for stride in strides
+        ]
+        steepness = [part / step for part, step in zip(slope, spacing, strict=True)]
+        length = np.sqrt(steepness[0] ** 2 + steepness[1] ** 2 + steepness[2] ** 2)
+        areas.append(np.abs(steepness[axis]) / length * (spacing.prod() / spacing[axis]))
+        index = np.stack(np.unravel_index(at, values.shape), axis=1).astype(np.float64)
+        index[:, axis] += share
+        points.append(sdf.grid.to_world(index + start))
+    return np.concatenate(points), np.concatenate(areas)
