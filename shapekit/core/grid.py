@@ -44,6 +44,28 @@ def voxels_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return index.T
 
 
+def centre_of(mask: NDArray[np.bool_]) -> Float:
+    """Return the mean index of a volume's true voxels: ``voxels_of(mask).mean(axis=0)``, sooner.
+
+    Parameters
+    ----------
+    mask : (i, j, k) bool
+        Must hold a true voxel.
+
+    Returns
+    -------
+    (3,) float
+
+    Examples
+    --------
+    >>> centre_of(np.array([[[False, True], [False, True]], [[True, False], [False, False]]]))
+    array([0.33333333, 0.33333333, 0.66666667])
+    """
+    seen = mask.sum(axis=0, dtype=np.int64)  # along the first axis: far quicker than over two
+    counts = np.count_nonzero(mask.reshape(len(mask), -1), axis=1), seen.sum(axis=1), seen.sum(axis=0)
+    return np.asarray([along @ np.arange(len(along)) for along in counts] / seen.sum())
+
+
 def middle_of(points: Float) -> Float:
     """Return the mean of points: ``numpy.mean`` over the first axis, whose inner loop is three long, sooner.
 

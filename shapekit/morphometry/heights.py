@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
-from shapekit.core.grid import voxels_of
 from shapekit.core.values import Sdf
 
 Float = NDArray[np.float64]
@@ -128,20 +127,20 @@ def measure_heights(patch: Sdf) -> Heights:
     >>> max(abs(m - t) for m, t in zip(measured, true)) < 0.3
     True
     """
-    values = patch.values.astype(np.float64)
     lr, ap, si = (_axis_mm(patch, axis) for axis in range(3))
-    inside = voxels_of(values < 0)
-    if not len(inside):
+    filled = np.flatnonzero((patch.values < 0).any(axis=(1, 2)))
+    if not len(filled):
         raise InputError("the body is empty on its patch; its heights cannot be measured.")
-    middle = (lr[inside[:, 0].min()] + lr[inside[:, 0].max()]) / 2
-    band = values[np.abs(lr - middle) <= BAND_MM]
+    middle = (lr[filled[0]] + lr[filled[-1]]) / 2
+    band = patch.values[np.abs(lr - middle) <= BAND_MM].astype(np.float64)
     tops, bottoms = (_last_crossing(v, s) for v, s in ((band, si), (band[:, :, ::-1], si[::-1])))
     seen = np.isfinite(tops).mean(axis=0) >= 0.5
     if seen.sum() < 4:
         raise InputError("no body meets the middle of its patch; its heights cannot be measured.")
     top, bottom = np.nanmean(tops[:, seen], axis=0), np.nanmean(bottoms[:, seen], axis=0)
     ap_seen, across = ap[seen], np.abs(lr - middle) <= MIDDLE_BAND_MM
-    fields = (_last_crossing(v, s)[:, seen] for v, s in ((values[across], si), (values[across][:, :, ::-1], si[::-1])))
+    near = patch.values[across].astype(np.float64)
+    fields = (_last_crossing(v, s)[:, seen] for v, s in ((near, si), (near[:, :, ::-1], si[::-1])))
     upper_middle, lower_middle = (_on_midline(field, lr[across] - middle) for field in fields)
     upper_back, upper_front = _edges(ap_seen, top)
     lower_back, lower_front = _edges(ap_seen, -bottom)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
-from shapekit.core.grid import voxels_of
+from shapekit.core.grid import centre_of
 from shapekit.core.threads import each
 from shapekit.core.values import Sdf
 from shapekit.ops import surplus_volume
@@ -115,7 +115,7 @@ def centre_mm(values: NDArray[np.float32], spacing_mm: float) -> NDArray[np.floa
     InputError
         If the shape is empty.
     """
-    inside = voxels_of(values < 0)
-    if not len(inside):
+    inside = values < 0
+    if not inside.any():
         raise InputError("the expected body is empty on its patch.")
-    return np.asarray((inside.mean(axis=0) - (np.array(values.shape) - 1) / 2) * spacing_mm)
+    return np.asarray((centre_of(inside) - (np.array(values.shape) - 1) / 2) * spacing_mm)

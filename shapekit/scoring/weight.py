@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
 from shapekit.core.conventions import AP, LR
-from shapekit.core.grid import voxels_of
+from shapekit.core.grid import centre_of
 from shapekit.core.values import Sdf
 
 BUNDLE_MM = 2.0
@@ -33,11 +33,11 @@ def chord_lengths(actual: Sdf) -> tuple[float, float]:
     InputError
         If no line through the middle meets the body.
     """
-    inside = voxels_of(actual.values < 0)
-    if not len(inside):
+    inside = actual.values < 0
+    if not inside.any():
         raise InputError("the actual body is empty on its patch.")
     spacing = actual.grid.spacing_mm
-    middle = inside.sum(axis=0) / len(inside) * spacing
+    middle = centre_of(inside) * spacing
     lines = [_lines(actual, middle, axis) for axis in (LR, AP)]
     values = actual.sample(actual.grid.to_world(np.concatenate([where.reshape(-1, 3) for where in lines]) / spacing))
     along_lr, along_ap = np.split(values, [lines[0].size // 3])

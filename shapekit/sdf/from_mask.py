@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -46,10 +48,23 @@ def sdf_from_mask(mask: NDArray[np.bool_], grid: Grid) -> Sdf:
     raw = signed_distance(mask, spacing.tolist()).astype(np.float64)
     if not np.isfinite(raw).all():
         raise InputError("mask is empty or full; a signed distance needs a surface.")
-    smooth = ndimage.gaussian_filter(raw, SMOOTHING_VOXELS)
+    smooth = _smoothed(raw)
     slope = [np.gradient(smooth, step, axis=axis) if mask.shape[axis] > 1 else np.zeros_like(smooth) for axis, step in enumerate(spacing)]
     squared = sum(part * part for part in slope)
     reach = 0.5 * np.sqrt(sum((part * step) ** 2 for part, step in zip(slope, spacing, strict=True)) / np.maximum(squared, 1e-12))
     corrected = raw - np.sign(raw) * reach
-    once = ndimage.gaussian_filter(corrected, SMOOTHING_VOXELS)
-    return Sdf((2 * once - ndimage.gaussian_filter(once, SMOOTHING_VOXELS)).astype(np.float32), grid)
+    once = _smoothed(corrected)
+    return Sdf((2 * once - _smoothed(once)).astype(np.float32), grid)
+
+
+def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``scipy.ndimage.gaussian_filter``, an axis at a time as a product of matrices: sooner."""
+    rows, columns, depth = values.shape
+    along = _weights(columns) @ (values @ _weights(depth).T)
+    return np.asarray((_weights(rows) @ along.reshape(rows, -1)).reshape(values.shape))
+
+
+@lru_cache(maxsize=64)
+def _weights(side: int) -> NDArray[np.float64]:
+    """Share of every voxel in every smoothed one along an axis, (side, side)."""
+    return np.asarray(ndimage.gaussian_filter1d(np.eye(side), SMOOTHING_VOXELS, axis=0))

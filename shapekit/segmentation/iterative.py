@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapekit.core.checks import InputError
-from shapekit.core.grid import Grid, voxels_of
+from shapekit.core.grid import Grid, centre_of, voxels_of
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
 from shapekit.io.shipped import shipped_weights
@@ -214,7 +214,7 @@ def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str, scatt
             raise InputError(f"{name}: two bodies were found in one place; the weights do not fit this scan.")
         value = VALUES[level] + (0 if whole else INCOMPLETE)
         array[box][own] = value
-        centre = grid.crop([part.start for part in box], grid.shape).to_world(voxels_of(own).mean(axis=0))
+        centre = grid.crop([part.start for part in box], grid.shape).to_world(centre_of(own))
         volume = float(np.count_nonzero(own)) * grid.voxel_mm3
         spot = (float(centre[0]), float(centre[1]), float(centre[2]))
         rows.append(FoundVertebra(level, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.conventions import AP
-from shapekit.core.grid import Grid, middle_of, voxels_of
+from shapekit.core.grid import Grid, centre_of, middle_of, voxels_of
 from shapekit.core.labels import LabelSummary
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
@@ -236,7 +236,7 @@ def _density_peak(mask: Mask, grid: Grid) -> NDArray[np.float64]:
 
 
 def _centroid(mask: Mask, grid: Grid) -> NDArray[np.float64]:
-    return grid.to_world(voxels_of(mask).mean(axis=0))
+    return grid.to_world(centre_of(mask))
 
 
 def _contact_mm2(mask: Mask, vertebra: _Vertebra) -> float:
