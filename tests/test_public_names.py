@@ -63,3 +63,11 @@ def test_importing_and_asking_for_names_loads_nothing_heavy():
         "print(sorted({'torch', 'pandas', 'scipy', 'nibabel', 'SimpleITK', 'trimesh', 'skimage'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_making_a_predictor_loads_none_of_what_compiles_networks():
+    probe = (
+        "import sys; from shapekit.predictors import make_predictor; make_predictor('generative');"
+        "print(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"

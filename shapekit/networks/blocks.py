@@ -20,7 +20,8 @@ class Condition(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.level = nn.Embedding(LEVEL_COUNT, 24)
+        # drawn here: on torch's meta device the layer's own start would import a second and a half of torch
+        self.level = nn.Embedding(LEVEL_COUNT, 24, _weight=torch.randn(LEVEL_COUNT, 24, device="cpu"))
         self.mix = nn.Sequential(nn.Linear(24 + SLOT_COUNT, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
 
     def forward(self, level: Tensor, present: Tensor) -> Tensor:
