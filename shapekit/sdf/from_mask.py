@@ -12,6 +12,7 @@ from shapekit.core.checks import InputError, check_array
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
 from shapekit.ops import signed_distance
+from shapekit.sdf.separable import along_axes
 
 SMOOTHING_VOXELS = 1.0
 
@@ -58,10 +59,8 @@ def sdf_from_mask(mask: NDArray[np.bool_], grid: Grid) -> Sdf:
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``scipy.ndimage.gaussian_filter``, an axis at a time as a product of matrices: sooner."""
-    rows, columns, depth = values.shape
-    along = _weights(columns) @ (values @ _weights(depth).T)
-    return np.asarray((_weights(rows) @ along.reshape(rows, -1)).reshape(values.shape))
+    """``scipy.ndimage.gaussian_filter``."""
+    return along_axes(values, *(_weights(side) for side in values.shape))
 
 
 @lru_cache(maxsize=64)

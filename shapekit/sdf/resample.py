@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -9,6 +11,7 @@ from scipy import ndimage
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
 from shapekit.ops import resample_field
+from shapekit.sdf.separable import along_axes
 
 FINE_MM = 1.6
 """Spacing that trilinear interpolation and marching cubes can follow a body's curvature on."""
@@ -29,13 +32,15 @@ def halve_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def double_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Undo ``halve_patch`` for a smooth field: trilinear, the edges' values beyond the outermost centres."""
-    for axis in range(3):
-        side = values.shape[axis]
-        before = np.take(values, np.maximum(np.arange(side) - 1, 0), axis=axis)
-        after = np.take(values, np.minimum(np.arange(side) + 1, side - 1), axis=axis)
-        pair = np.stack([0.75 * values + 0.25 * before, 0.75 * values + 0.25 * after], axis=axis + 1)
-        values = pair.reshape(*values.shape[:axis], 2 * side, *values.shape[axis + 1 :])
-    return np.asarray(values, dtype=np.float32)
+    return along_axes(np.asarray(values, dtype=np.float32), *(_doubling(side) for side in values.shape))
+
+
+@lru_cache(maxsize=16)
+def _doubling(side: int) -> NDArray[np.float32]:
+    """Share of every value in each of twice as many along an axis, (2 side, side)."""
+    own = np.eye(side, dtype=np.float32)
+    before, after = own[np.maximum(np.arange(side) - 1, 0)], own[np.minimum(np.arange(side) + 1, side - 1)]
+    return np.asarray(0.75 * np.repeat(own, 2, axis=0) + 0.25 * np.stack([before, after], axis=1).reshape(2 * side, side))
 
 
 def refine_sdf(sdf: Sdf) -> Sdf:
