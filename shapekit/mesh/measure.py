@@ -59,19 +59,13 @@ def _crossings(sdf: Sdf) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         at = np.flatnonzero(inside[:-along] != inside[along:])  # rows' ends meet outside
         low, high = flat.take(at), flat.take(at + along)
         share = low / (low - high)
-        slope = [
-            high - low
-            if stride == along
-            else (
-                (flat.take(at + stride) - flat.take(at - stride)) * (1 - share)
-                + (flat.take(at + along + stride) - flat.take(at + along - stride)) * share
-            )
-            / 2
+        rises = (
+            (1 - share) * (flat.take(at + stride) - flat.take(at - stride))
+            + share * (flat.take(at + along + stride) - flat.take(at + along - stride))
             for stride in strides
-        ]
-        steepness = [part / step for part, step in zip(slope, spacing, strict=True)]
-        length = np.sqrt(steepness[0] ** 2 + steepness[1] ** 2 + steepness[2] ** 2)
-        areas.append(np.abs(steepness[axis]) / length * (spacing.prod() / spacing[axis]))
+        )
+        slopes = np.stack([rise / step for rise, step in zip(rises, spacing, strict=True)])
+        areas.append(np.abs(slopes[axis]) / np.maximum(np.linalg.norm(slopes, axis=0), 1e-12) * (spacing.prod() / spacing[axis]))
         index = np.stack(np.unravel_index(at, values.shape), axis=1).astype(np.float64)
         index[:, axis] += share
         points.append(sdf.grid.to_world(index + start))

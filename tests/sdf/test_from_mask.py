@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 import shapekit as sk
@@ -9,6 +10,7 @@ from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
 from shapekit.mesh import mesh_from_sdf, volume_mm3
 from shapekit.sdf import refine_sdf, resample_sdf, sdf_from_mask, thin_sdf
+from shapekit.sdf.from_mask import _smoothed
 from tests.factories import ellipsoid_distance, oblique_grid
 
 
@@ -115,3 +117,9 @@ def test_thinning_keeps_voxels_where_they_are():
     assert (thin.values == values[::3, ::2]).all()
     assert thin.grid.to_world([4, 5, 6]) == pytest.approx(grid.to_world([12, 10, 6]))
     assert thin_sdf(thin, 1.0) is thin
+
+
+@pytest.mark.parametrize("shape", [(30, 41, 17), (1, 2, 3), (5, 1, 60)])
+def test_smoothing_is_scipys(shape):
+    values = np.random.default_rng(3).normal(0, 10, shape)
+    assert _smoothed(values) == pytest.approx(gaussian_filter(values, 1.0), abs=1e-12)
