@@ -55,7 +55,7 @@ def pack_surfaces(subject: Subject) -> tuple[list[dict[str, object]], str]:
                 "expected": _append(streams, deficit.mesh, deficit.along_si_mm) if deficit is not None else None,
             }
         )
-    return vertebrae, base64.b64encode(gzip.compress(bytes(streams), compresslevel=9, mtime=0)).decode("ascii")
+    return vertebrae, base64.b64encode(gzip.compress(bytes(streams), compresslevel=6, mtime=0)).decode("ascii")
 
 
 def _append(streams: bytearray, mesh: Mesh, missing_mm: NDArray[np.float64] | None = None) -> dict[str, object]:
