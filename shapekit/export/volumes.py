@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.grid import Grid, voxels_of
 from shapekit.core.values import Image, Sdf
+from shapekit.ops import sample_field
 from shapekit.pipeline import Scored
 
 Box = tuple[slice, slice, slice]
@@ -51,7 +52,7 @@ def deficit_volume(scored: Sequence[Scored], grid: Grid) -> Image:
     missing = np.zeros(grid.shape, dtype=np.float32)
     for one, box, deeper, points in _expected_voxels(scored, grid):
         if one.actual is not None:
-            missing[box][deeper] = np.maximum(one.actual.sample(points), 0)
+            missing[box][deeper] = np.maximum(sample_field(one.actual.values, one.actual.grid, points), 0)
     return Image(missing, grid)
 
 
@@ -64,7 +65,7 @@ def _expected_voxels(scored: Sequence[Scored], grid: Grid) -> Iterator[tuple[Sco
             continue
         start, stop = [side.start for side in box], [side.stop for side in box]
         points = grid.crop(start, (stop[0] - start[0], stop[1] - start[1], stop[2] - start[2])).points()
-        values = one.expected.sdf.sample(points)
+        values = sample_field(one.expected.sdf.values, one.expected.sdf.grid, points)
         deeper = values < deepest[box]
         deepest[box][deeper] = values[deeper]
         yield one, box, deeper, points[deeper]

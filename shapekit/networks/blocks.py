@@ -20,7 +20,7 @@ class Condition(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        # drawn here: on torch's meta device the layer's own start would import a second and a half of torch
+        # drawn here: on torch's meta device the layer's own start would import torch's compiler
         self.level = nn.Embedding(LEVEL_COUNT, 24, _weight=torch.randn(LEVEL_COUNT, 24, device="cpu"))
         self.mix = nn.Sequential(nn.Linear(24 + SLOT_COUNT, size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
 

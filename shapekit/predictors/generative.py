@@ -60,7 +60,7 @@ class _TwoStages:
         width = tensors[f"{name}.{self.widest}"].numel()
         if width < 1:
             raise ValueError(width)
-        with torch.device("meta"):
+        with torch.device("meta"), torch.random.fork_rng(devices=()):  # a caller's random numbers stay what they were
             network = self.kinds[name](width)
         held = {key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")}
         network.load_state_dict(held, assign=True)

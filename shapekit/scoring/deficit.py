@@ -90,7 +90,7 @@ def deficit_map(expected: Sdf, actual: Sdf, frame: Frame) -> Deficit:
     if not float(actual.values.min()) < 0:
         raise InputError("the actual body is empty on its patch; there is no surface to measure to.")
     mesh = smooth_mesh(mesh_from_sdf(expected))
-    nearest = actual.sample(mesh.vertices).astype(np.float64)
+    nearest = sample_field(actual.values, actual.grid, mesh.vertices).astype(np.float64)
     facing = vertex_normals(mesh) @ frame.axes[:, SI]
     along = nearest.copy()
     plates = np.flatnonzero(np.abs(facing) >= PLATE_COSINE)

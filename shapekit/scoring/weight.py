@@ -9,6 +9,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.conventions import AP, LR
 from shapekit.core.grid import centre_of
 from shapekit.core.values import Sdf
+from shapekit.ops import sample_field
 
 BUNDLE_MM = 2.0
 """Lines run through a square of this half side about the centre; the chord is their median, so no single voxel decides."""
@@ -39,7 +40,8 @@ def chord_lengths(actual: Sdf) -> tuple[float, float]:
     spacing = actual.grid.spacing_mm
     middle = centre_of(inside) * spacing
     lines = [_lines(actual, middle, axis) for axis in (LR, AP)]
-    values = actual.sample(actual.grid.to_world(np.concatenate([where.reshape(-1, 3) for where in lines]) / spacing))
+    where = actual.grid.to_world(np.concatenate([along.reshape(-1, 3) for along in lines]) / spacing)
+    values = sample_field(actual.values, actual.grid, where)
     along_lr, along_ap = np.split(values, [lines[0].size // 3])
     return _chord(along_lr.reshape(lines[0].shape[:-1])), _chord(along_ap.reshape(lines[1].shape[:-1]))
 

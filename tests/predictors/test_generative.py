@@ -29,6 +29,15 @@ def predictor(request):
     return make_predictor(request.param)
 
 
+def test_shipped_weights_are_read_once_and_making_networks_of_them_draws_no_random_numbers():
+    assert make_predictor("linear") is make_predictor("linear")
+    assert make_predictor("coarse") is not make_predictor("generative")
+    before = torch.get_rng_state()
+    own = make_predictor("generative", shipped_weights("generative"))
+    assert own is not make_predictor("generative", shipped_weights("generative"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def altered(name, value):
     """The shipped weights with one tensor replaced, or lost where there is no value."""
     tensors, card, _ = read_weights(shipped_weights("generative"), "generative")
