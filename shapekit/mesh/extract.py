@@ -63,7 +63,7 @@ def boxed(sdf: Sdf, around: int) -> tuple[NDArray[np.float32], NDArray[np.int64]
     begin, end = np.maximum(low, 0), np.minimum(high, inside.shape)
     crop = sdf.values[tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))]
     beyond = [(int(a), int(b)) for a, b in zip(begin - low, high - end, strict=True)]
-    return np.pad(crop, beyond, constant_values=float(np.abs(sdf.values).max())), low
+    return np.pad(np.ascontiguousarray(crop), beyond, constant_values=float(np.abs(sdf.values).max())), low
 
 
 def signed_volume(mesh: Mesh) -> float:

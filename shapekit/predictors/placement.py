@@ -17,7 +17,7 @@ from shapekit.ops import sample_field
 NEAR_VOXELS = 0.9
 """Voxels as near to the surface as this stand for it: more than half a voxel, or a plate along the voxels' faces would have none."""
 THINNED = 9
-"""One of so many of them, and of the voxels that starts are told by, is looked at."""
+"""One of so many of them is looked at."""
 NOISE_MM = 0.5
 """Standard deviation of a mask's surface, about (segmentation noise 0.35 mm and half a voxel's stairs)."""
 INDEPENDENT = 40
@@ -131,7 +131,7 @@ def _least(misfits: Callable[[Float], tuple[Float, Float]], starts: Float, sprea
     for _ in range(MOST_ROUNDS):
         steps = trial[going]
         found, rates = misfits(steps * spread)
-        rates *= spread[:, None]
+        rates = rates * spread[:, None]
         height = (found**2).sum(axis=1) + (steps**2).sum(axis=1)
         gain = cost[going] - height
         down = gain > 0
@@ -183,8 +183,7 @@ def _surface(frame: Frame, expected: Sdf) -> tuple[Float, Float]:
 def _plate_shifts(points: Float, actual: Sdf, frame: Frame) -> list[float]:
     """SI shifts that align the middles, the upper and the lower plates; mm."""
     superior, affine = frame.axes[:, SI], actual.grid.affine
-    some = np.unravel_index(np.flatnonzero(actual.values < 0)[::THINNED], actual.grid.shape)
-    inside = np.stack(some, axis=1) @ (superior @ affine[:3, :3]) + superior @ (affine[:3, 3] - frame.origin)
+    inside = voxels_of(actual.values < 0) @ (superior @ affine[:3, :3]) + superior @ (affine[:3, 3] - frame.origin)
     low, high = np.percentile(inside, (2, 98))
     expected_low, expected_high = np.percentile(points[:, SI], (2, 98))
     return sorted({0.0, round(float(high - expected_high), 3), round(float(low - expected_low), 3)})

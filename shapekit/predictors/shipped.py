@@ -23,7 +23,7 @@ PREDICTORS = ("generative", "coarse", "linear", "neighbours")
 
 
 def make_predictor(name: str, weights: str | Path | None = None, *, device: str = "cpu") -> Predictor:
-    """Make a predictor with the shipped weights, which is kept and returned again, or a user's own.
+    """Make a predictor with the shipped weights, which is kept for the process, so that it must not be changed, or a user's own.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def make_predictor(name: str, weights: str | Path | None = None, *, device: str 
     return _shipped(name, device) if weights is None else _made(name, Path(weights), device)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2 * len(PREDICTORS))
 def _shipped(name: str, device: str) -> Predictor:
     """A predictor never changes; its weights are read and checked once a process."""
     return _made(name, shipped_weights(name), device)

@@ -123,6 +123,13 @@ def test_a_surface_that_meets_the_grids_edge_is_closed_there_when_its_distance_i
     assert areas.sum() == pytest.approx(area_of_ellipsoid(*SEMI_AXES) / 2 + cut_mm2, rel=0.1)  # the cut makes up a third
 
 
+def test_the_distance_is_the_same_however_an_array_is_laid_out():
+    one, other = (sdf.values[7:-7, 7:-7] for sdf in (ellipsoid(), ellipsoid(SEMI_AXES + 2.0)))  # the shapes meet the grid's edges
+    grid = GRID.crop((7, 7, 0), one.shape)
+    found = [surface_distance(Sdf(layout(one), grid), Sdf(layout(other), grid)) for layout in (np.ascontiguousarray, np.asfortranarray)]
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
 def test_the_distance_between_two_ellipsoids_is_the_mean_of_both_ways():
     other = SEMI_AXES + np.array([3.0, 1.0, 2.0])
     generator = np.random.default_rng(0)
