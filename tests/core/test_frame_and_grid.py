@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 import shapekit as sk
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid, voxels_of
+from shapekit.core.grid import Grid, centre_of, voxels_of
 from tests.factories import OBLIQUE, oblique_grid
 
 ANGLES = st.tuples(*[st.floats(-1.4, 1.4)] * 3)
@@ -143,3 +143,10 @@ def test_voxels_are_those_of_argwhere_however_the_mask_lies():
     mask = np.random.default_rng(0).random((5, 7, 6)) < 0.3
     for one in (mask, mask.transpose(2, 0, 1), mask[::-1, :, ::2], np.asfortranarray(mask), np.zeros((2, 3, 4), bool)):
         assert np.array_equal(voxels_of(one), np.argwhere(one))
+
+
+def test_the_centre_of_a_mask_is_the_mean_of_its_voxels_however_it_is_laid_out():
+    mask = np.random.default_rng(5).random((3, 5, 8)) < 0.3
+    mask[0, 0] = True  # no axis is like another
+    for laid in (mask, np.asfortranarray(mask), mask[::-1, :, ::2]):
+        assert centre_of(laid) == pytest.approx(np.argwhere(laid).mean(axis=0), abs=1e-12)

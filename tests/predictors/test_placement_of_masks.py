@@ -7,7 +7,7 @@ from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
-from shapekit.predictors import place
+from shapekit.predictors import place, placement
 from shapekit.predictors.placement import _least, _right_jacobian
 from shapekit.sdf import refine_sdf, sdf_from_mask
 from tests.factories import OBLIQUE, oblique_grid
@@ -147,3 +147,19 @@ def test_a_rotation_vectors_change_turns_in_the_turned_axes(vector):
     before, changes = Rotation.from_rotvec(vector), 1e-6 * np.eye(3)
     turned = [(before.inv() * Rotation.from_rotvec(vector + change)).as_rotvec() / 1e-6 for change in changes]
     assert np.transpose(turned) == pytest.approx(_right_jacobian(np.array([vector]))[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("step", [(0.0,) * 6, (0.3, -0.25, 0.2, 3.0, -4.0, 5.0), (-0.5, 0.1, 0.4, 15.0, 8.0, -20.0)])
+def test_the_misfits_slopes_are_the_differences_of_their_values(monkeypatch, step):
+    kept = []
+    monkeypatch.setattr(placement, "_least", lambda misfits, starts, spread: kept.append(misfits) or np.zeros(6))
+    guess = Frame(WHOLE_CENTRE, TRUTH.axes)
+    place(expected_on(guess), WHOLE, guess)
+    size = np.array([0.003, 0.003, 0.003, 0.06, 0.06, 0.06])  # as far as the slopes' own differences reach: the field is only linear between voxels
+    around = np.array(step) + np.concatenate([np.zeros((1, 6)), np.diag(size), -np.diag(size)])
+    values, slopes = kept[0](around)
+    assert (values[0] > 0.1).any()
+    assert (values[0] < -0.1).any()
+    differences = (values[1:7] - values[7:]) / (2 * size[:, None])
+    ratio = np.linalg.norm(slopes[0] - differences, axis=1) / np.linalg.norm(differences, axis=1)
+    assert ratio.max() < 0.04
