@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from shapekit.ops.evidence import gather_evidence
 from shapekit.phantom.acquisition import acquire, scan_grid
 from shapekit.phantom.patient import draw_patient, patient_generator
 from shapekit.spine import extract_bodies
-from shapekit.spine.evidence import gather_evidence
 from shapekit.spine.orientation import (
     ANGLES_DEG,
     Sighting,

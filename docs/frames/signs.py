@@ -8,8 +8,8 @@ import sys
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from shapekit.ops.evidence import Faces
 from shapekit.phantom.patient import draw_patient, patient_generator
-from shapekit.spine.evidence import Faces
 from shapekit.spine.facing import find_anterior, find_superior
 
 FIRST, LAST = (int(word) for word in sys.argv[1:3]) if len(sys.argv) > 2 else (0, 600)

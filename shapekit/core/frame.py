@@ -68,6 +68,10 @@ class Frame:
         """Patient space → (LR, AP, SI) mm from the origin; (..., 3) → (..., 3)."""
         return (np.asarray(points, dtype=np.float64) - self.origin) @ self.axes
 
+    def local_map(self) -> Float:
+        """Return ``to_local`` as an affine map, (3, 4) and contiguous."""
+        return np.ascontiguousarray(np.column_stack([self.axes.T, -self.axes.T @ self.origin]))
+
     def to_world(self, points: ArrayLike) -> Float:
         """(LR, AP, SI) mm from the origin → patient space; (..., 3) → (..., 3)."""
         return np.asarray(points, dtype=np.float64) @ self.axes.T + self.origin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ from shapekit.core.checks import InputError, check_array
 from shapekit.core.frame import Frame
 
 Float = NDArray[np.float64]
+Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 def voxels_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -64,6 +66,57 @@ def centre_of(mask: NDArray[np.bool_]) -> Float:
     seen = mask.sum(axis=0, dtype=np.int64)  # along the first axis: far quicker than over two
     counts = np.count_nonzero(mask.reshape(len(mask), -1), axis=1), seen.sum(axis=1), seen.sum(axis=0)
     return np.asarray([along @ np.arange(len(along)) for along in counts] / seen.sum())
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first index of a volume's true voxels along each axis and the one after the last.
+
+    Parameters
+    ----------
+    mask : (i, j, k) bool
+        Must hold a true voxel.
+
+    Returns
+    -------
+    low, high : (3,) int64
+
+    Examples
+    --------
+    >>> low, high = box_of(np.array([[[False, True, True], [False, False, True]]]))
+    >>> low.tolist(), high.tolist()
+    ([0, 0, 1], [1, 2, 3])
+    """
+    seen = mask.any(axis=0)  # along the first axis: far quicker than over two
+    filled = [np.flatnonzero(along) for along in (mask.reshape(len(mask), -1).any(axis=1), seen.any(axis=1), seen.any(axis=0))]
+    return np.array([one[0] for one in filled]), np.array([one[-1] + 1 for one in filled])
+
+
+def cut_box(volume: NDArray[Voxel], low: NDArray[np.int64], high: NDArray[np.int64], beyond: float = 0) -> NDArray[Voxel]:
+    """Return a copy of the voxels from ``low`` up to ``high``, which may reach beyond the volume.
+
+    Parameters
+    ----------
+    volume : (i, j, k) array
+    low, high : (3,) int64
+    beyond : float
+        What stands for voxels that the volume does not have.
+
+    Returns
+    -------
+    (high - low) array
+        As the volume lies in memory, row by row or column by column.
+
+    Examples
+    --------
+    >>> cut_box(np.arange(3)[None, None], np.array([0, 0, 1]), np.array([1, 1, 5]), beyond=7).tolist()
+    [[[1, 2, 7, 7]]]
+    """
+    begin, end = np.clip(low, 0, volume.shape), np.clip(high, 0, volume.shape)
+    box = np.full(tuple(high - low), beyond, volume.dtype, order="F" if np.isfortran(volume) else "C")
+    box[tuple(slice(int(a), int(b)) for a, b in zip(begin - low, end - low, strict=True))] = volume[
+        tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
+    ]
+    return box
 
 
 def middle_of(points: Float) -> Float:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapekit.core.values import Mesh, Sdf
-from shapekit.mesh.extract import boxed, signed_volume
-from shapekit.ops import sample_field
+from shapekit.mesh.extract import signed_volume
+from shapekit.ops import distance_at_surface
 
 
 def volume_mm3(mesh: Mesh) -> float:
@@ -28,45 +28,12 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
 def surface_distance(one: Sdf, other: Sdf) -> float:
     """Mean symmetric distance between two zero levels, mm.
 
-    Where the edges of one field's voxels cross its surface, the other's distance is looked at, weighted by the surface that a crossing
-    stands for; the mean of both ways.
+    The mean of both ways; see ``shapekit.ops.distance_at_surface``.
 
     Raises
     ------
     InputError
         If one of the fields has no surface.
     """
-    return (_one_way(one, other) + _one_way(other, one)) / 2
-
-
-def _one_way(one: Sdf, other: Sdf) -> float:
-    points, areas = _crossings(one)
-    distance = np.abs(sample_field(other.values, other.grid, points))
-    return float(distance @ areas / areas.sum())
-
-
-def _crossings(sdf: Sdf) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points where edges along the three axes cross the zero level, (n, 3) mm, and the surface each stands for, (n,) mm².
-
-    Of a surface whose normal has the component c along an axis, edges along it cross c / (a face of a voxel) times a unit of area; weighted
-    by c times that face, all three axes' crossings together count every piece of surface once (c² + d² + e² = 1).
-    """
-    values, start = boxed(sdf, 2)
-    flat, inside = values.ravel(), (values <= 0).ravel()
-    strides, spacing = [stride // values.itemsize for stride in values.strides], sdf.grid.spacing_mm
-    points, areas = [], []
-    for axis, along in enumerate(strides):
-        at = np.flatnonzero(inside[:-along] != inside[along:])  # rows' ends meet outside
-        low, high = flat.take(at), flat.take(at + along)
-        share = low / (low - high)
-        rises = (
-            (1 - share) * (flat.take(at + stride) - flat.take(at - stride))
-            + share * (flat.take(at + along + stride) - flat.take(at + along - stride))
-            for stride in strides
-        )
-        slopes = np.stack([rise / step for rise, step in zip(rises, spacing, strict=True)])
-        areas.append(np.abs(slopes[axis]) / np.maximum(np.linalg.norm(slopes, axis=0), 1e-12) * (spacing.prod() / spacing[axis]))
-        index = np.stack(np.unravel_index(at, values.shape), axis=1).astype(np.float64)
-        index[:, axis] += share
-        points.append(sdf.grid.to_world(index + start))
-    return np.concatenate(points), np.concatenate(areas)
+    there, back = (distance_at_surface(a.values, a.grid, b.values, b.grid) for a, b in ((one, other), (other, one)))
+    return (there + back) / 2

@@ -1,7 +1,7 @@
 """In: neighbours' signed distances on half-resolution patches, or their masks. Out: the shape to expect; weights on disk are safetensors."""
 
 from shapekit.networks.critic import Critic, gradient_penalty
-from shapekit.networks.generators import Generator, blended, joined
+from shapekit.networks.generators import Generator, joined
 from shapekit.networks.paper import PaperCritic, PaperGenerator, distance_of, masks_of
 from shapekit.networks.weights import read_weights, write_weights
 
@@ -10,7 +10,6 @@ __all__ = [
     "Generator",
     "PaperCritic",
     "PaperGenerator",
-    "blended",
     "distance_of",
     "gradient_penalty",
     "joined",

@@ -7,8 +7,6 @@ made of them; here coarse is given a first guess as well, the linear conditional
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,8 +28,8 @@ class Generator(nn.Module):
 
     ``forward`` takes the fields (B, 4, 40, 32, 32) in mm, absent ones of any finite value, the guess (B, 1, 40, 32, 32) in mm, the
     target's level (B,) int64 and who is there (B, 4) bool, and returns the shares (B, 5, 40, 32, 32), which sum to 1 and of which the
-    last is the guess's, and the correction (B, 1, 40, 32, 32) in mm; ``blended`` makes a field of them on this or a finer grid. ``width`` is
-    that of its ``Trunk``.
+    last is the guess's, and the correction (B, 1, 40, 32, 32) in mm; ``shapekit.ops.blended`` makes a field of them on this or a finer
+    grid. ``width`` is that of its ``Trunk``.
     """
 
     def __init__(self, width: int) -> None:
@@ -47,45 +45,6 @@ class Generator(nn.Module):
         first = functional.pad(GUESS_FIRST + OFF * (1 - there), (0, 1))
         shares = torch.softmax(torch.add(first[:, :, None, None, None], out[:, : SLOT_COUNT + 1], alpha=2.0), dim=1)
         return shares, DIFFERENCE_MM * out[:, SLOT_COUNT + 1 :]
-
-
-def blended(fields: Tensor, guess: Tensor, shares: Tensor, correction: Tensor) -> Tensor:
-    """Mix fields and a guess by their shares and add the correction.
-
-    Parameters
-    ----------
-    fields : (B, 4, I, J, K) float, mm
-        On the networks' patch or one finer by a whole number; shares and correction, which are smooth, are interpolated.
-    guess : (B, 1, I, J, K) float, mm
-    shares : (B, 5, i, j, k)
-    correction : (B, 1, i, j, k), mm
-
-    Returns
-    -------
-    (B, 1, I, J, K), mm
-    """
-    shares, correction = (_finer(part, list(fields.shape[2:])) for part in (shares, correction))
-    mixed = torch.addcmul(correction, shares[:, SLOT_COUNT:], guess)
-    for n in range(SLOT_COUNT):
-        mixed = torch.addcmul(mixed, shares[:, n : n + 1], fields[:, n : n + 1])
-    return mixed
-
-
-@cache
-@torch.inference_mode(mode=False)  # what is kept must serve training too
-def _weights(side: int, finer: int) -> Tensor:
-    """Linear interpolation along an axis, (finer, side)."""
-    return functional.interpolate(torch.eye(side)[None], size=finer, mode="linear", align_corners=False)[0].T.contiguous()
-
-
-def _finer(x: Tensor, size: list[int]) -> Tensor:
-    """Interpolate (B, C, i, j, k) at ``size``, trilinear: an axis at a time as a product of matrices: far quicker than ``interpolate``."""
-    if list(x.shape[2:]) == size:
-        return x
-    b, c, i, j, k = x.shape
-    along = [_weights(*pair).to(x) for pair in zip((i, j, k), size, strict=True)]
-    x = along[1] @ (x @ along[2].T)
-    return (along[0] @ x.reshape(b, c, i, size[1] * size[2])).reshape(b, c, *size)
 
 
 def joined(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,12 @@ ARGUMENTS = {
     "shapekit_surplus_backward": [*[POINTER] * 7, REAL, *_SIZES, POINTER, POINTER],
     "shapekit_signed_distance": [POINTER, ctypes.POINTER(REAL), *_SIZES, POINTER],
     "shapekit_sample_lattice": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, *[WHOLE] * 4, POINTER],
-    "shapekit_sample_points": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, LONG, POINTER, LONG, WHOLE, POINTER],
+    "shapekit_sample_points": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, POINTER, LONG, WHOLE, POINTER],
+    "shapekit_fit_rigidly": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, LONG, *[POINTER] * 2, WHOLE, *[POINTER] * 3, WHOLE, POINTER],
+    "shapekit_look_behind": [POINTER, *[WHOLE] * 3, POINTER, *[WHOLE] * 3, *[POINTER] * 3],
+    "shapekit_gather_evidence": [*[POINTER] * 3, LONG, *[POINTER] * 3],
+    "shapekit_distance_at_surface": [*[POINTER] * 2, *[WHOLE] * 3, *[POINTER] * 2, *[WHOLE] * 3, *[POINTER] * 2],
+    "shapekit_blend": [*[POINTER] * 4, LONG, *[WHOLE] * 5, POINTER],
 }
 """The C interface (``cuda_ops/*/*_cpu.cpp``): pointers, spacing, batch and three sides, threads, results."""
 

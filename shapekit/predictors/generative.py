@@ -15,7 +15,8 @@ from shapekit.core.checks import InputError
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
-from shapekit.networks import Generator, PaperGenerator, blended, distance_of, joined, masks_of
+from shapekit.networks import Generator, PaperGenerator, distance_of, joined, masks_of
+from shapekit.ops import blended
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
 from shapekit.scoring import Spread

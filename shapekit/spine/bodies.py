@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.conventions import AP
-from shapekit.core.grid import Grid, centre_of, middle_of, voxels_of
+from shapekit.core.grid import Grid, box_of, centre_of, cut_box, middle_of, voxels_of
 from shapekit.core.labels import LabelSummary
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
@@ -131,17 +131,12 @@ def bodies_from_meshes(meshes: MeshSet, *, bodies: str = "auto") -> tuple[list[B
 def _isolate(spine: LabelMap, value: int, level: Level, summary: LabelSummary) -> _Vertebra:
     margin = np.ceil(MARGIN_MM / spine.grid.spacing_mm).astype(int)
     low, high = summary.start - margin, summary.stop + margin
-    begin, end = np.maximum(low, 0), np.minimum(high, spine.grid.shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
-    pad = [(int(a), int(b)) for a, b in zip(begin - low, high - end, strict=True)]
-    mask, dropped = _largest_component(np.asarray(spine.array[box] == value))
-    given = None
-    if spine.body_mask is not None:
-        given, _ = _largest_component(mask & spine.body_mask[box])
-        given = np.pad(given, pad)
-    mask = np.pad(mask, pad)
+    mask, dropped = _largest_component(cut_box(spine.array, low, high) == value)
+    given = None if spine.body_mask is None else _largest_component(mask & cut_box(spine.body_mask, low, high))[0]
     grid = spine.grid.crop(low, (mask.shape[0], mask.shape[1], mask.shape[2]))
-    inside = [slice(before, side - after) for (before, after), side in zip(pad, mask.shape, strict=True)]
+    inside = [
+        slice(max(0, -int(a)), side - max(0, int(b) - whole)) for a, b, side, whole in zip(low, high, mask.shape, spine.grid.shape, strict=True)
+    ]
     # upright, so that marching cubes cut the same triangles however the file stores its voxels
     order, steps, grid = grid.upright()
     mask = np.ascontiguousarray(mask.transpose(order)[steps])
@@ -253,10 +248,8 @@ def _contact_mm2(mask: Mask, vertebra: _Vertebra) -> float:
 
 def _trim(mask: Mask, grid: Grid) -> tuple[Mask, Grid]:
     """Crop to the mask with the usual margin (distances further out come from the crop's edge)."""
-    filled = [np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis))) for axis in range(3)]
     margin = np.maximum(np.ceil(MARGIN_MM / grid.spacing_mm).astype(int), 4)
-    low, high = np.array([f[0] for f in filled]) - margin, np.array([f[-1] + 1 for f in filled]) + margin
-    begin, end = np.maximum(low, 0), np.minimum(high, mask.shape)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
-    trimmed = np.pad(mask[box], [(int(a), int(b)) for a, b in zip(begin - low, high - end, strict=True)])
+    low, high = box_of(mask)
+    low, high = low - margin, high + margin
+    trimmed = cut_box(mask, low, high)
     return trimmed, grid.crop(low, (trimmed.shape[0], trimmed.shape[1], trimmed.shape[2]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shapekit.spine.evidence import Faces, mirror_misfit, outline_radius, radius_at
+from shapekit.ops.evidence import Faces, mirror_misfit, outline_radius, radius_at
 
 Float = NDArray[np.float64]
 

@@ -17,9 +17,9 @@ from shapekit.core.levels import Level
 from shapekit.core.threads import each
 from shapekit.core.values import Body
 from shapekit.mesh import mesh_from_sdf
+from shapekit.ops.evidence import Evidence, Faces, gather_evidence
 from shapekit.sdf import thin_sdf
 from shapekit.spine.curve import steady_anterior, superior_directions
-from shapekit.spine.evidence import Evidence, Faces, gather_evidence
 from shapekit.spine.facing import find_anterior, find_superior
 
 Float = NDArray[np.float64]

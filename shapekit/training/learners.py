@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shapekit.core.checks import UsageError
-from shapekit.networks import Critic, Generator, PaperCritic, PaperGenerator, blended, distance_of, masks_of
+from shapekit.networks import Critic, Generator, PaperCritic, PaperGenerator, distance_of, masks_of
 from shapekit.networks.critic import occupancy
+from shapekit.ops import blended
 from shapekit.predictors.linear import LinearModel
 from shapekit.training.batches import Batch
 from shapekit.training.config import TrainingConfig

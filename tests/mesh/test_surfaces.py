@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
 from shapekit.mesh import mesh_from_sdf, smooth_mesh, surface_distance, volume_mm3
-from shapekit.mesh.measure import _crossings
 from tests.factories import OBLIQUE, ellipsoid_distance, oblique_grid, patch_of
 
 SEMI_AXES = np.array([13.0, 9.0, 17.0])
@@ -96,31 +95,6 @@ def test_a_shape_that_meets_a_face_of_the_grid_is_closed_within_a_voxel_of_it(fa
     whole = 4 / 3 * np.pi * SEMI_AXES.prod()
     cut_mm2 = np.pi * SEMI_AXES.prod() / SEMI_AXES[axis]
     assert 0 <= volume_mm3(mesh) - whole / 2 + GRID.spacing_mm[axis] * cut_mm2 <= 2 * GRID.spacing_mm[axis] * cut_mm2
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_where_voxels_edges_cross_a_surface_all_of_it_is_stood_for_once(mirrored):
-    sdf = ellipsoid()
-    if mirrored:
-        affine = GRID.affine.copy()
-        affine[:3, 3] += affine[:3, 0] * (GRID.shape[0] - 1)
-        affine[:3, 0] *= -1
-        sdf = Sdf(np.flip(sdf.values, 0), Grid(GRID.shape, affine))
-    points, areas = _crossings(sdf)
-    assert np.abs(ellipsoid_distance((points - MIDDLE) @ OBLIQUE, SEMI_AXES)).max() < 0.02
-    assert areas.sum() == pytest.approx(area_of_ellipsoid(*SEMI_AXES), rel=2e-3)
-    assert areas @ points / areas.sum() == pytest.approx(MIDDLE, abs=0.05)
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_surface_that_meets_the_grids_edge_is_closed_there_when_its_distance_is_taken(axis):
-    whole = ellipsoid()
-    start = np.where(np.arange(3) == axis, GRID.shape[axis] // 2, 0)
-    shape = tuple(int(side) for side in np.array(GRID.shape) - start)
-    half = Sdf(np.ascontiguousarray(whole.values[tuple(slice(int(first), None) for first in start)]), GRID.crop(start, shape))
-    _, areas = _crossings(half)
-    cut_mm2 = np.pi * SEMI_AXES.prod() / SEMI_AXES[axis]
-    assert areas.sum() == pytest.approx(area_of_ellipsoid(*SEMI_AXES) / 2 + cut_mm2, rel=0.1)  # the cut makes up a third
 
 
 def test_the_distance_is_the_same_however_an_array_is_laid_out():

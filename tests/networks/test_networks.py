@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from shapekit.networks import Critic, Generator, blended, gradient_penalty, joined
+from shapekit.networks import Critic, Generator, gradient_penalty, joined
 from shapekit.networks.blocks import folded, unfolded
 from shapekit.networks.critic import occupancy
+from shapekit.ops import blended
 from shapekit.training.losses import shape_loss, surface_error_mm
 
 WIDTH, CRITIC_WIDTH = 8, 4

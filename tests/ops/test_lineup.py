@@ -7,8 +7,17 @@ import pytest
 from shapekit import ops
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATORS = {"surplus": "surplus_volume", "distance": "signed_distance", "sampling": "sample_field"}
-ON_THE_CPU = ("sampling",)
+OPERATORS = {
+    "surplus": "surplus_volume",
+    "distance": "signed_distance",
+    "sampling": "sample_field",
+    "blending": "blended",
+    "surface": "distance_at_surface",
+    "canal": "look_behind",
+    "evidence": "gather_evidence",
+    "placement": "fit_rigidly",
+}
+ON_THE_CPU = ("sampling", "blending", "surface", "canal", "evidence", "placement")
 """Operators whose inputs never are on a GPU: they have no kernel."""
 
 

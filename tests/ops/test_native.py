@@ -7,10 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 import shapekit as sk
-from shapekit.ops import _native, backend_for, distance, resample_field, sample_field, signed_distance, surplus, surplus_volume
-from tests.factories import oblique_grid
+from shapekit.core.frame import Frame
+from shapekit.mesh import mesh_from_sdf
+from shapekit.ops import (
+    Faces,
+    _native,
+    backend_for,
+    blended,
+    distance,
+    distance_at_surface,
+    fit_rigidly,
+    gather_evidence,
+    look_behind,
+    resample_field,
+    sample_field,
+    signed_distance,
+    surplus,
+    surplus_volume,
+)
+from shapekit.sdf import refine_sdf, sdf_from_mask
+from tests.factories import OBLIQUE, oblique_grid, whole_vertebra
 from tests.ops.cases import SHAPES, TENSORS, assert_gradients, assert_volumes, given, truth, upstream_for
 from tests.ops.emulation import CUDA_OPS, compiler
 
@@ -251,7 +270,10 @@ def instruction_sets():
 @pytest.mark.parametrize("optimised", ["-O1", "-O3"])
 def test_every_instruction_set_agrees_with_float64(monkeypatch, tmp_path, level, optimised):
     library = tmp_path / "native.so"
-    sources = [str(CUDA_OPS / operator / f"{operator}_cpu.cpp") for operator in ("surplus", "distance", "sampling")]
+    sources = [
+        str(CUDA_OPS / operator / f"{operator}_cpu.cpp")
+        for operator in ("surplus", "distance", "sampling", "blending", "surface", "canal", "evidence", "placement")
+    ]
     flags = ["-std=c++17", "-fPIC", "-shared", "-Wno-psabi", "-DSHAPEKIT_NO_CLONES", f"-march={level}", optimised]
     subprocess.run([compiler(), *flags, "-o", str(library), *sources, "-pthread"], check=True)
     monkeypatch.setattr(_native, "LIBRARY_HANDLE", _native.load(str(library)))
@@ -271,6 +293,30 @@ def test_every_instruction_set_agrees_with_float64(monkeypatch, tmp_path, level,
         assert looked_up[0] == pytest.approx(looked_up[1], abs=2e-5)
     looked_up = [sample_field(values, grid, onto.points(), backend=backend) for backend in ("cpu", "reference")]
     assert looked_up[0] == pytest.approx(looked_up[1], abs=2e-5)
+    assert_measured_alike()
+
+
+def assert_measured_alike():
+    """What the library measures on a vertebra and its body, against the references."""
+    grid = oblique_grid((60, 60, 30), (1.3, 1.5, 1.9))
+    centre = grid.to_world((np.array(grid.shape) - 1) / 2) + OBLIQUE @ [0.4, 14.0, -0.7]
+    frame = Frame(centre, OBLIQUE @ Rotation.from_rotvec((0.1, -0.05, 0.08)).as_matrix())
+    whole, body = whole_vertebra(grid, centre, OBLIQUE)
+    values = refine_sdf(sdf_from_mask(body, grid))
+    faces = Faces.of(mesh_from_sdf(values))
+    fine = (torch.from_numpy(values.values[None, None, :20, :18, :16]).repeat(1, 4, 1, 1, 1), torch.ones(1, 1, 20, 18, 16))
+    shares = torch.softmax(torch.arange(5 * 10 * 9 * 8, dtype=torch.float32).view(1, 5, 10, 9, 8).sin(), dim=1)
+    seen = {backend: look_behind(whole.astype(np.float32), grid, frame, backend=backend) for backend in ("cpu", "reference")}
+    starts, spread = np.array([[0, 0, 0, 0, 0, 2.0]]), np.array([0.07, 0.07, 0.07, 2.0, 2.0, 4.0])
+    points = frame.to_local(faces.centres[::7])
+    for call, tolerance in (
+        (lambda backend: [*vars(gather_evidence(faces, frame, backend=backend)).values()], 1e-6),
+        (lambda backend: np.concatenate([np.ravel(part) for part in (seen[backend].wall, seen[backend].outline, seen[backend].body)]), 1e-6),
+        (lambda backend: fit_rigidly(values.values, values.grid, frame, points, np.ones(len(points)), starts, spread, backend=backend), 1e-4),
+        (lambda backend: distance_at_surface(values.values, values.grid, values.values + 1, values.grid, backend=backend), 1e-5),
+        (lambda backend: blended(*fine, shares, shares[:, :1], backend=backend).numpy(), 1e-4),
+    ):
+        assert call("cpu") == pytest.approx(call("reference"), abs=tolerance, nan_ok=True)
 
 
 def test_auto_takes_the_library():

@@ -36,15 +36,6 @@ def test_points_have_the_interpolated_value_and_the_way(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_moves_come_before_the_look_up(backend):
-    points, generator = scattered(), np.random.default_rng(1)
-    moves = np.stack([np.eye(3, 4) + 0.05 * generator.standard_normal((3, 4)) for _ in range(5)])
-    found = sample_field(VALUES, GRID, points, moves=moves, backend=backend)
-    for one, move in zip(found, moves, strict=True):
-        assert one == pytest.approx(truth(points @ move[:, :3].T + move[:, 3]), abs=2e-5)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("adds_way", [True, False])
 def test_another_grids_voxels_are_points(backend, adds_way):
     affine = oblique_grid((9, 8, 7)).affine.copy()
@@ -78,17 +69,15 @@ def test_thin_grids_and_no_points(backend, sides):
 @pytest.mark.skipif(bool(_native.WHY_NO_LIBRARY), reason=_native.WHY_NO_LIBRARY or "built")
 def test_the_same_bits_for_any_number_of_threads_and_memory_order():
     before, points = torch.get_num_threads(), scattered((9000,))
-    moves = np.stack([np.eye(3, 4)] * 3)
     try:
         torch.set_num_threads(1)
-        once = sample_field(VALUES, GRID, points, moves=moves), resample_field(VALUES, GRID, GRID)
+        once = sample_field(VALUES, GRID, points), resample_field(VALUES, GRID, GRID)
         for threads in (2, 3, 7):
             torch.set_num_threads(threads)
-            assert np.array_equal(sample_field(np.asfortranarray(VALUES), GRID, points, moves=moves), once[0])
+            assert np.array_equal(sample_field(np.asfortranarray(VALUES), GRID, points), once[0])
             assert np.array_equal(resample_field(VALUES, GRID, GRID), once[1])
     finally:
         torch.set_num_threads(before)
-    assert np.array_equal(once[0][0], sample_field(VALUES, GRID, points))
 
 
 @pytest.mark.parametrize(
@@ -97,8 +86,6 @@ def test_the_same_bits_for_any_number_of_threads_and_memory_order():
         ({"values": VALUES[1:]}, "values"),
         ({"values": VALUES.astype(np.float64)}, "values has dtype float64"),
         ({"points": np.zeros((4, 2))}, "points has shape"),
-        ({"moves": np.zeros((3, 4))}, "moves"),
-        ({"moves": np.zeros((2, 4, 4))}, r"moves has shape \(2, 4, 4\)"),
     ],
 )
 def test_what_does_not_fit_is_named(change, match):

@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
-from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from shapekit.core.conventions import PATCH_SHAPE
 from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.values import Sdf
-from shapekit.predictors import place, placement
-from shapekit.predictors.placement import _least, _right_jacobian
+from shapekit.predictors import place
 from shapekit.sdf import refine_sdf, sdf_from_mask
 from tests.factories import OBLIQUE, oblique_grid
 
@@ -114,52 +112,3 @@ def test_a_shape_that_is_off_the_middle_of_its_patch_turns_about_its_own_place()
     found = place(Sdf(level_set(local, lambda lr, ap: HEIGHT).astype(np.float32), grid), WHOLE, guess)
     assert found.angle_to(TRUTH) < 1.0
     assert TRUTH.to_local(found.to_world(off)) == pytest.approx([0.0, MIDDLE_AP, 0.0], abs=0.15)
-
-
-def test_the_best_of_several_minima_is_the_librarys():
-    """Two valleys of a smooth misfit whose residuals do not vanish; SciPy's MINPACK from each start beside it."""
-    generator = np.random.default_rng(7)
-    spread = np.array([0.07, 0.07, 0.07, 2.0, 2.0, 4.0])
-    slopes, offsets = generator.standard_normal((40, 6)), generator.standard_normal(40)
-
-    def misfits(steps):
-        unit = steps / spread
-        valleys = 3.0 * np.sin(1.5 * unit[:, 5:]) + 0.6 * unit[:, 5:]
-        rates = np.zeros((len(steps), 6, 52))
-        rates[..., :40] = slopes.T * (1.0 + 0.1 * unit @ slopes.T)[:, None]
-        rates[:, 5, 40:] = 4.5 * np.cos(1.5 * unit[:, 5:]) + 0.6
-        return np.concatenate([unit @ slopes.T - offsets + 0.05 * (unit @ slopes.T) ** 2, valleys * np.ones(12)], axis=1), rates / spread[:, None]
-
-    def whole(step):
-        return np.concatenate([misfits(step[None])[0][0], step / spread])
-
-    starts = np.array([[0, 0, 0, 0, 0, shift] for shift in (-9.0, 8.5, 0.0)], dtype=np.float64)
-    ends = [least_squares(whole, start, method="lm", x_scale=spread, ftol=1e-14, xtol=1e-14) for start in starts]
-    best = min(ends, key=lambda end: end.cost)
-    assert min(end.cost for end in ends[:2]) > 1.1 * best.cost  # the first starts end elsewhere
-    found = _least(misfits, starts, spread)
-    assert (whole(found) ** 2).sum() / 2 == pytest.approx(best.cost, rel=1e-4)
-    assert found / spread == pytest.approx(best.x / spread, abs=0.01)
-
-
-@pytest.mark.parametrize("vector", [(0.0, 0.0, 0.0), (0.02, -0.01, 0.03), (0.5, 0.9, -1.4)])
-def test_a_rotation_vectors_change_turns_in_the_turned_axes(vector):
-    before, changes = Rotation.from_rotvec(vector), 1e-6 * np.eye(3)
-    turned = [(before.inv() * Rotation.from_rotvec(vector + change)).as_rotvec() / 1e-6 for change in changes]
-    assert np.transpose(turned) == pytest.approx(_right_jacobian(np.array([vector]))[0], abs=1e-5)
-
-
-@pytest.mark.parametrize("step", [(0.0,) * 6, (0.3, -0.25, 0.2, 3.0, -4.0, 5.0), (-0.5, 0.1, 0.4, 15.0, 8.0, -20.0)])
-def test_the_misfits_slopes_are_the_differences_of_their_values(monkeypatch, step):
-    kept = []
-    monkeypatch.setattr(placement, "_least", lambda misfits, starts, spread: kept.append(misfits) or np.zeros(6))
-    guess = Frame(WHOLE_CENTRE, TRUTH.axes)
-    place(expected_on(guess), WHOLE, guess)
-    size = np.array([0.003, 0.003, 0.003, 0.06, 0.06, 0.06])  # as far as the slopes' own differences reach: the field is only linear between voxels
-    around = np.array(step) + np.concatenate([np.zeros((1, 6)), np.diag(size), -np.diag(size)])
-    values, slopes = kept[0](around)
-    assert (values[0] > 0.1).any()
-    assert (values[0] < -0.1).any()
-    differences = (values[1:7] - values[7:]) / (2 * size[:, None])
-    ratio = np.linalg.norm(slopes[0] - differences, axis=1) / np.linalg.norm(differences, axis=1)
-    assert ratio.max() < 0.04

@@ -11,11 +11,11 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Body, Sdf
+from shapekit.ops.evidence import Faces, gather_evidence
 from shapekit.phantom import acquire, body_patch, draw_patient, scan_grid
 from shapekit.phantom.patient import patient_generator
 from shapekit.sdf import sdf_from_mask
 from shapekit.spine import extract_bodies, vertebra_frames
-from shapekit.spine.evidence import Faces, gather_evidence
 from shapekit.spine.facing import find_anterior, find_superior
 from shapekit.spine.orientation import ANGLES_DEG, MODEL, Sighting, faces_of, pitch_log_density, prior_angles, weigh
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from shapekit.core.frame import Frame
 from shapekit.core.grid import middle_of
 from shapekit.core.values import Mesh
+from shapekit.ops import _native
+from shapekit.ops.backends import backend_for
 
 Float = NDArray[np.float64]
 _NAN = float("nan")
+NOT_SEEN = 1e300
+"""Stands for NaN in the C++ library, whose compiler may assume finite numbers."""
 
 MIN_FACES = 8
 FLAT = 0.82
@@ -87,7 +91,7 @@ class Faces:
         return np.asarray(self.areas @ self.centres / self.areas.sum())
 
 
-def gather_evidence(faces: Faces, frame: Frame) -> Evidence:
+def gather_evidence(faces: Faces, frame: Frame, *, backend: str = "auto") -> Evidence:
     """Measure how a body's endplates and walls are turned against a frame that is right to about 20°.
 
     An endplate's slopes are those between its crests: front and back within the middle of its width, right and left within the
@@ -98,13 +102,37 @@ def gather_evidence(faces: Faces, frame: Frame) -> Evidence:
     faces : Faces
         Of the body's closed mesh.
     frame : Frame
+    backend : str
+        ``"auto"``, ``"reference"`` or ``"cpu"``; see ``backend_for``.
 
     Returns
     -------
     Evidence
+        Nothing is seen in what cannot be a vertebral body.
+
+    Raises
+    ------
+    UsageError, MissingPackageError
+        See ``backend_for``.
     """
     if len(faces.areas) < MIN_FACES:
         return Evidence()
+    if backend_for("cpu", backend=backend).name == "reference":
+        return _gathered(faces, frame)
+    centres, normals, areas = (np.ascontiguousarray(one, dtype=np.float64) for one in (faces.centres, faces.normals, faces.areas))
+    to_local = frame.local_map()
+    turns = (MIRROR_TURNS_DEG[0], MIRROR_TURNS_DEG[1] - MIRROR_TURNS_DEG[0], len(MIRROR_TURNS_DEG))
+    settings = np.array([NOT_SEEN, MIN_FACES, FLAT, *LEAST_MM, *MOST_MM, *FILLED, *CREST, *turns])
+    found = np.zeros(len(fields(Evidence)))
+    _native.call(
+        "shapekit_gather_evidence",
+        *(centres.ctypes.data, normals.ctypes.data, areas.ctypes.data, len(areas), to_local.ctypes.data, settings.ctypes.data, found.ctypes.data),
+    )
+    return Evidence(*np.where(found == NOT_SEEN, _NAN, found).tolist())
+
+
+def _gathered(faces: Faces, frame: Frame) -> Evidence:
+    """Return the same by NumPy."""
     centres, normals, areas = frame.to_local(faces.centres), faces.normals @ frame.axes, faces.areas
     middle = areas @ centres / areas.sum()
     low, high = np.percentile(centres[:, 2], [4, 96])
