@@ -86,7 +86,7 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64
     >>> low.tolist(), high.tolist()
     ([0, 0, 1], [1, 2, 3])
     """
-    seen = mask.any(axis=0)  # along the first axis: far quicker than over two
+    seen: NDArray[np.bool_] = np.any(mask, axis=0)  # along the first axis: far quicker than over two
     filled = [np.flatnonzero(along) for along in (mask.reshape(len(mask), -1).any(axis=1), seen.any(axis=1), seen.any(axis=0))]
     return np.array([one[0] for one in filled]), np.array([one[-1] + 1 for one in filled])
 

@@ -128,20 +128,20 @@ def measure_heights(patch: Sdf) -> Heights:
     True
     """
     lr, ap, si = (_axis_mm(patch, axis) for axis in range(3))
-    filled = np.flatnonzero((patch.values < 0).any(axis=(1, 2)))
+    filled = np.flatnonzero((patch.values < 0).reshape(len(lr), -1).any(axis=1))
     if not len(filled):
         raise InputError("the body is empty on its patch; its heights cannot be measured.")
     middle = (lr[filled[0]] + lr[filled[-1]]) / 2
-    band = patch.values[np.abs(lr - middle) <= BAND_MM].astype(np.float64)
-    tops, bottoms = (_last_crossing(v, s) for v, s in ((band, si), (band[:, :, ::-1], si[::-1])))
+    across = np.abs(lr - middle) <= MIDDLE_BAND_MM
+    near, off = patch.values[across].astype(np.float64), lr[across] - middle
+    fields = _last_crossing(near, si), _last_crossing(near[:, :, ::-1], si[::-1])
+    tops, bottoms = (field[np.abs(off) <= BAND_MM] for field in fields)
     seen = np.isfinite(tops).mean(axis=0) >= 0.5
     if seen.sum() < 4:
         raise InputError("no body meets the middle of its patch; its heights cannot be measured.")
     top, bottom = np.nanmean(tops[:, seen], axis=0), np.nanmean(bottoms[:, seen], axis=0)
-    ap_seen, across = ap[seen], np.abs(lr - middle) <= MIDDLE_BAND_MM
-    near = patch.values[across].astype(np.float64)
-    fields = (_last_crossing(v, s)[:, seen] for v, s in ((near, si), (near[:, :, ::-1], si[::-1])))
-    upper_middle, lower_middle = (_on_midline(field, lr[across] - middle) for field in fields)
+    ap_seen = ap[seen]
+    upper_middle, lower_middle = (_on_midline(field[:, seen], off) for field in fields)
     upper_back, upper_front = _edges(ap_seen, top)
     lower_back, lower_front = _edges(ap_seen, -bottom)
     back, front = (upper_back + lower_back) / 2, (upper_front + lower_front) / 2

@@ -105,12 +105,13 @@ def score_intervals(
     draws = dict(zip(kept, each(spread.draws, kept), strict=True))
 
     def interval(should: Array, does: Array, row: Mapping[str, float], kind: int) -> tuple[float, float]:
-        shapes = np.concatenate([should[None], should + draws[kind]])
-        count = len(shapes)
+        count = 1 + len(draws[kind])
+        shapes = np.repeat(should[None], count, axis=0)
+        shapes[1:] += draws[kind]
         lengths = np.array([row["l_lr_mm"], row["l_ap_mm"]])
         sigma = np.tile(np.array([*(lengths * SIGMA_SHARE), np.inf], dtype=np.float32), (count, 1))
         volumes = surplus_volume(
-            torch.from_numpy(shapes.astype(np.float32)),
+            torch.from_numpy(shapes),
             torch.from_numpy(does).expand(count, *does.shape).contiguous(),
             spacing_mm=COARSE_SPACING_MM,
             centre=torch.from_numpy(centre_mm(should, COARSE_SPACING_MM).astype(np.float32)).expand(count, 3).contiguous(),
