@@ -16,7 +16,7 @@ using namespace shapekit;
 
 // As shapekit/ops/canal.py hands them over; mm.
 struct Settings {
-  double lr_first, ap_first, si_first, least_gap, deepest_wall, midline, wall_spread, clear_of_arch;
+  double lr_first, ap_first, si_first, least_gap, deepest_wall, midline, wall_spread, clear_of_arch, tie;
   double least_columns, least_rows;
 };
 
@@ -150,14 +150,14 @@ void outline_of(const std::vector<Column>& columns, const Bone& bone, const Sett
       const int run = columns[std::size_t(l) * bone.si + s].run;
       const double lr = clipped(given.lr_first + l, found.lr[0], found.lr[1]), si = clipped(given.si_first + s, found.si[0], found.si[1]);
       // exits come in whole millimetres: half of one decides between the wall and a pedicle
-      if (run > 0 && 0.5 - run >= wall_at(found.wall, lr, si) - 0.5) in_sight.push_back(0.5 - run);
+      if (run > 0 && 0.5 - run >= wall_at(found.wall, lr, si) - 0.5 - given.tie) in_sight.push_back(0.5 - run);
     }
     outline[l] = double(in_sight.size()) >= given.least_rows ? median(in_sight) : given.ap_first - (bone.ap - 1);
   }
 }
 
 // The middle of those voxels that lie in front of the wall; none: false.
-SHAPEKIT_CLONES bool middle_in_front(const float* mask, const std::int32_t* side, const double* to_local, Found& found) {
+SHAPEKIT_CLONES bool middle_in_front(const float* mask, const std::int32_t* side, const double* to_local, const Settings& given, Found& found) {
   double sum[3] = {};
   std::int64_t front = 0;
   for (int i = 0; i < side[0]; ++i)
@@ -169,7 +169,7 @@ SHAPEKIT_CLONES bool middle_in_front(const float* mask, const std::int32_t* side
         if (!(row[k] > 0.5f)) continue;
         double local[3];
         for (int axis = 0; axis < 3; ++axis) local[axis] = start[axis] + to_local[4 * axis + 2] * k;
-        if (local[1] < wall_at(found.wall, clipped(local[0], found.lr[0], found.lr[1]), clipped(local[2], found.si[0], found.si[1]))) continue;
+        if (local[1] < wall_at(found.wall, clipped(local[0], found.lr[0], found.lr[1]), clipped(local[2], found.si[0], found.si[1])) - given.tie) continue;
         ++front;
         for (int axis = 0; axis < 3; ++axis) sum[axis] += local[axis];
       }
@@ -217,7 +217,7 @@ SHAPEKIT_EXPORT int shapekit_look_behind(const float* values, std::int32_t d, st
   fit_robustly(x, z, walls, found.wall);
   found.si[0] = *std::min_element(z.begin(), z.end());
   found.si[1] = *std::max_element(z.begin(), z.end());
-  if (!middle_in_front(values, side, to_local, found)) return 0;
+  if (!middle_in_front(values, side, to_local, given, found)) return 0;
   sides_of(bone, given, depth, found.sides);
   found.body[0] = (found.sides[0] + found.sides[1]) / 2.0;
   found.centre[0] = (found.lr[0] + found.lr[1]) / 2.0;

@@ -95,7 +95,7 @@ void outline_of(const Faces& faces, const Settings& given, double* radius) {
   const auto is = [&](std::size_t n) { return std::fabs(faces.normal[2][n]) < 0.5 && std::fabs(faces.centre[2][n] - level) < 0.3 * range; };
   const Values x = where(faces.centre[0], is), y = where(faces.centre[1], is), area = where(faces.area, is);
   std::fill(radius, radius + BINS, 1.0);
-  if (double(area.size()) < given.least_faces) return;
+  if (double(area.size()) < given.least_faces || !(*std::max_element(area.begin(), area.end()) > 0.0)) return;
   const double left = (*std::max_element(x.begin(), x.end()) + *std::min_element(x.begin(), x.end())) / 2.0;
   const double back = (*std::max_element(y.begin(), y.end()) + *std::min_element(y.begin(), y.end())) / 2.0;
   double total[BINS] = {}, sum[BINS] = {};

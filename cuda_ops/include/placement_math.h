@@ -19,9 +19,9 @@ struct Points {
   double at[3][TOGETHER], scale[TOGETHER];
 };
 
-// A point's index in the field: turn * point + shift; turned: the same turn, of the points' own axes.
+// A point's index in the field: turn * point + shift.
 struct Motion {
-  double turn[3][3], shift[3], turned[3][3];
+  double turn[3][3], shift[3];
 };
 
 // Adds the products of each two columns to their sums, point by point: sums[pair][n] is of the points that were n-th of theirs.

@@ -43,8 +43,8 @@ SHAPEKIT_EXPORT int shapekit_sample_lattice(const float* values, const double* m
 }
 
 // onto: (3, 4), point -> index in the field; points: (n, 3); out: (n). Returns 0, or 1 when memory ran out.
-SHAPEKIT_EXPORT int shapekit_sample_points(const float* values, const double* metric, std::int32_t d, std::int32_t h, std::int32_t w,
-                                           const double* onto, const double* points, std::int64_t n, std::int32_t threads, float* out) try {
+SHAPEKIT_EXPORT int shapekit_look_up_points(const float* values, const double* metric, std::int32_t d, std::int32_t h, std::int32_t w,
+                                            const double* onto, const double* points, std::int64_t n, std::int32_t threads, float* out) try {
   const Held held(values, d, h, w, metric);
   share_out((n + POINTS - 1) / POINTS, threads, [&](std::int64_t part) {
     const std::int64_t from = part * POINTS;

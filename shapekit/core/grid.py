@@ -104,7 +104,7 @@ def cut_box(volume: NDArray[Voxel], low: NDArray[np.int64], high: NDArray[np.int
     Returns
     -------
     (high - low) array
-        As the volume lies in memory, row by row or column by column.
+        Column by column where the volume lies so, else row by row.
 
     Examples
     --------

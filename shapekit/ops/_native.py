@@ -22,7 +22,7 @@ ARGUMENTS = {
     "shapekit_surplus_backward": [*[POINTER] * 7, REAL, *_SIZES, POINTER, POINTER],
     "shapekit_signed_distance": [POINTER, ctypes.POINTER(REAL), *_SIZES, POINTER],
     "shapekit_sample_lattice": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, *[WHOLE] * 4, POINTER],
-    "shapekit_sample_points": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, POINTER, LONG, WHOLE, POINTER],
+    "shapekit_look_up_points": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, POINTER, LONG, WHOLE, POINTER],
     "shapekit_fit_rigidly": [*[POINTER] * 2, *[WHOLE] * 3, POINTER, LONG, *[POINTER] * 2, WHOLE, *[POINTER] * 3, WHOLE, POINTER],
     "shapekit_look_behind": [POINTER, *[WHOLE] * 3, POINTER, *[WHOLE] * 3, *[POINTER] * 3],
     "shapekit_gather_evidence": [*[POINTER] * 3, LONG, *[POINTER] * 3],
@@ -49,7 +49,10 @@ def _installed() -> tuple[ctypes.CDLL | None, str]:
         return None, "the C++ library is not there: it was not built when shapekit was installed; install g++ or clang, then shapekit again"
     try:
         with as_file(resource) as path:
-            return load(str(path)), ""
+            library = load(str(path))
+        if any(not hasattr(library, name) for name in ARGUMENTS):
+            return None, "the C++ library is older than its callers; install shapekit again"
+        return library, ""
     except OSError as error:
         return None, f"the C++ library cannot be loaded ({error}); install shapekit again on this machine"
 

@@ -28,7 +28,7 @@ def blended(fields: Tensor, guess: Tensor, shares: Tensor, correction: Tensor, *
     correction : (B, 1, i, j, k), mm
     backend : str
         ``"auto"``, ``"reference"`` or ``"cpu"``; see ``backend_for``. Gradients, GPUs, one grid for all and other numbers than float32 are the
-        reference's, whatever is asked for.
+        reference's.
 
     Returns
     -------
@@ -48,21 +48,27 @@ def blended(fields: Tensor, guess: Tensor, shares: Tensor, correction: Tensor, *
     >>> blended(fields, guess, shares, torch.ones(1, 1, 2, 2, 2)).unique()
     tensor([7.])
     """
-    finer = fields.shape[-1] // max(shares.shape[-1], 1)
-    batch, sides = fields.shape[0], tuple(shares.shape[2:])
+    sides = tuple(shares.shape[2:])
+    if shares.ndim != 5 or shares.shape[1] != FIELD_COUNT + 1 or not all(sides):
+        raise InputError(f"shares has shape {tuple(shares.shape)}, but must be (B, {FIELD_COUNT + 1}, i, j, k) with at least a voxel each way.")
+    batch, finer = shares.shape[0], max(fields.shape[-1] // sides[-1], 1)
     fine = tuple(side * finer for side in sides)
-    for name, tensor, shape in (
-        ("fields", fields, (batch, FIELD_COUNT, *fine)),
-        ("guess", guess, (batch, 1, *fine)),
-        ("shares", shares, (batch, FIELD_COUNT + 1, *sides)),
-        ("correction", correction, (batch, 1, *sides)),
-    ):
-        if tuple(tensor.shape) != shape or finer < 1:
-            raise InputError(f"{name} has shape {tuple(tensor.shape)}, but must be {shape}: fields and guess on a grid finer by a whole number.")
+    for name, tensor, shape in (("fields", fields, (FIELD_COUNT, *fine)), ("guess", guess, (1, *fine)), ("correction", correction, (1, *sides))):
+        if tuple(tensor.shape) != (batch, *shape):
+            raise InputError(
+                f"{name} has shape {tuple(tensor.shape)}, but must be {(batch, *shape)}: on the shares' grid or one finer by a whole number."
+            )
     given = (fields, guess, shares, correction)
-    plain = all(one.dtype == torch.float32 and one.device.type == "cpu" for one in given) and finer > 1
-    graded = torch.is_grad_enabled() and any(one.requires_grad for one in given)
-    if not plain or graded or backend_for("cpu", backend=backend).name == "reference":
+    why = ""
+    if fields.device.type != "cpu":
+        why = "there is no kernel for it"
+    elif any(one.dtype != torch.float32 for one in given):
+        why = "not all are float32"
+    elif finer == 1:
+        why = "all lie on one grid"
+    elif torch.is_grad_enabled() and any(one.requires_grad for one in given):
+        why = "gradients are asked for"
+    if backend_for(fields.device, backend=backend, only_reference=why).name == "reference":
         return _blended(*given)
     _native.check_size("fields", (batch * FIELD_COUNT, *fine))
     held = [one.contiguous() for one in given]  # under a name: an address does not keep a copy alive

@@ -25,6 +25,8 @@ WALL_MM = 26.0
 """The posterior wall lies nearer to a body's centre than this."""
 WALL_SPREAD_MM = 5.0
 CLEAR_OF_ARCH_MM = 8.0
+TIE_MM = 1e-6
+"""What lies on the wall is in front of it: of a grid along the frame whole layers do, and rounding must not decide about them."""
 
 Float = NDArray[np.float64]
 
@@ -92,15 +94,14 @@ def look_behind(field: NDArray[np.float32], grid: Grid, frame: Frame, *, backend
     >>> seen.centre.tolist()
     [0.0, -22.5, 0.0]
     """
-    check_field(field, grid)
+    check_field(field, grid, name="field")
     if backend_for("cpu", backend=backend).name == "reference":
         return _behind(field, grid, frame)
     lattice, values = _lattice(frame), np.ascontiguousarray(field)  # under a name each: an address does not keep a copy alive
     onto = into_index(grid, lattice.affine[:3])
     to_local = np.ascontiguousarray(frame.local_map() @ np.vstack([grid.affine[:3], [0.0, 0.0, 0.0, 1.0]]))
-    settings = np.array(
-        [LR_MM[0], AP_MM[0], SI_MM[0], MIN_GAP_MM, WALL_MM, MIDLINE_MM, WALL_SPREAD_MM, CLEAR_OF_ARCH_MM, MIN_COLUMNS, MIN_ROWS], dtype=np.float64
-    )
+    lengths = (LR_MM[0], AP_MM[0], SI_MM[0], MIN_GAP_MM, WALL_MM, MIDLINE_MM, WALL_SPREAD_MM, CLEAR_OF_ARCH_MM, TIE_MM)
+    settings = np.array([*lengths, MIN_COLUMNS, MIN_ROWS], dtype=np.float64)
     found = np.zeros(19 + len(LR_MM))
     _native.call(
         "shapekit_look_behind",
@@ -138,7 +139,7 @@ def _behind(field: NDArray[np.float32], grid: Grid, frame: Frame) -> Behind | No
     centre = np.array([(left + right) / 2, depth - float(np.median(gap[midline])) / 2, 0.0])
     si_mm = (float(si.min()), float(si.max()))
     local = frame.to_local(grid.to_world(voxels_of(field > 0.5)))
-    front = local[:, 1] >= wall_at(wall, np.clip(local[:, 0], left, right), np.clip(local[:, 2], *si_mm))
+    front = local[:, 1] >= wall_at(wall, np.clip(local[:, 0], left, right), np.clip(local[:, 2], *si_mm)) - TIE_MM
     if not front.any():
         return None
     body = middle_of(local.take(np.flatnonzero(front), axis=0))
@@ -176,7 +177,7 @@ def _outline(exit_mm: Float, inside: NDArray[np.bool_], wall: Float, lr_mm: tupl
     """How far back the body reaches at each LR_MM beside the canal: the median over the rows where no pedicle hides it."""
     lr, si = np.meshgrid(LR_MM, SI_MM, indexing="ij")
     # exits come in whole millimetres: half of one decides between the wall and a pedicle
-    in_sight = inside & (exit_mm >= wall_at(wall, np.clip(lr, *lr_mm), np.clip(si, *si_mm)) - 0.5)
+    in_sight = inside & (exit_mm >= wall_at(wall, np.clip(lr, *lr_mm), np.clip(si, *si_mm)) - 0.5 - TIE_MM)
     count = in_sight.sum(axis=1)
     sorted_mm = np.sort(np.where(in_sight, exit_mm, np.inf), axis=1)
     lower, upper = (np.take_along_axis(sorted_mm, (at // 2)[:, None], axis=1)[:, 0] for at in (np.maximum(count - 1, 0), count))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from shapekit.core.checks import check_array
 from shapekit.core.frame import Frame
 from shapekit.core.grid import middle_of
 from shapekit.core.values import Mesh
@@ -112,9 +113,14 @@ def gather_evidence(faces: Faces, frame: Frame, *, backend: str = "auto") -> Evi
 
     Raises
     ------
+    InputError
+        If the faces' arrays do not go together, or hold NaN or infinite values.
     UsageError, MissingPackageError
         See ``backend_for``.
     """
+    count = len(faces.areas)
+    for name, values, shape in (("centres", faces.centres, (count, 3)), ("normals", faces.normals, (count, 3)), ("areas", faces.areas, (count,))):
+        check_array(name, values, shape=shape, finite=True)
     if len(faces.areas) < MIN_FACES:
         return Evidence()
     if backend_for("cpu", backend=backend).name == "reference":
@@ -190,7 +196,7 @@ def outline_radius(centres: Float, normals: Float, areas: Float) -> Float:
     areas : (n,) float
     """
     wall = (np.abs(normals[:, 2]) < 0.5) & (np.abs(centres[:, 2] - np.median(centres[:, 2])) < 0.3 * np.ptp(centres[:, 2]))
-    if wall.sum() < MIN_FACES:
+    if wall.sum() < MIN_FACES or not areas[wall].any():
         return np.ones(BINS)
     x, y = centres[wall, 0], centres[wall, 1]
     x, y = x - (x.max() + x.min()) / 2, y - (y.max() + y.min()) / 2

@@ -29,7 +29,6 @@ STILL = 1e-5
 """or moves it by less, in standard deviations of the prior;"""
 TOGETHER = 5e-2
 """and of two that have come as near to each other the higher one stops."""
-MOST_STARTS = 64
 
 Float = NDArray[np.float64]
 Field = NDArray[np.float32]
@@ -56,7 +55,7 @@ def fit_rigidly(
     scale : (n,) float, 1/mm
         Weight of each point's misfit before it is squared.
     starts : (s, 6) float
-        Steps to begin with, at least one and at most ``MOST_STARTS``: a rotation vector in rad and a shift in mm, along the frame's axes.
+        Steps to begin with, at least one: a rotation vector in rad and a shift in mm, along the frame's axes.
     spread : (6,) float
         Standard deviation of each of a step's numbers.
     backend : str
@@ -70,7 +69,7 @@ def fit_rigidly(
     Raises
     ------
     InputError
-        If ``values`` does not belong on the grid or is not float32, or if another array has another shape.
+        If ``values`` does not belong on the grid or is not float32, if another array has another shape, or if a spread is not above 0.
     UsageError, MissingPackageError
         See ``backend_for``.
 
@@ -91,9 +90,11 @@ def fit_rigidly(
     check_array("points", about, shape=(None, 3))
     check_array("scale", weights, shape=(len(about),))
     check_array("starts", begin, ndim=2)
-    if begin.shape[1] != 6 or not 0 < len(begin) <= MOST_STARTS:
-        raise InputError(f"starts has shape {begin.shape}, but must be (s, 6) with 1 to {MOST_STARTS} of them.")
+    if begin.shape[1] != 6 or not len(begin):
+        raise InputError(f"starts has shape {begin.shape}, but must be (s, 6) with at least one.")
     check_array("spread", unit, shape=(6,))
+    if not (unit > 0).all():
+        raise InputError(f"spread is {unit.tolist()}, but each standard deviation must be above 0.")
     if backend_for("cpu", backend=backend).name == "reference":
         return _least(_misfits(values, grid, frame, about, weights), begin, unit)
     field = np.ascontiguousarray(values)  # under a name each: an address does not keep a copy alive

@@ -54,7 +54,7 @@ def sample_field(values: Field, grid: Grid, points: ArrayLike, *, backend: str =
         return _sampled(values, grid, where)
     found = np.zeros(where.shape[:-1], dtype=np.float32)
     indexed = into_index(grid, np.eye(3, 4))
-    _run("shapekit_sample_points", values, grid, True, indexed.ctypes.data, where.ctypes.data, found.size, found)
+    _run("shapekit_look_up_points", values, grid, True, indexed.ctypes.data, where.ctypes.data, found.size, found)
     return found
 
 

@@ -84,9 +84,11 @@ def box_of_shape(values: Field, around: int) -> tuple[Field, NDArray[np.int64]]:
     Raises
     ------
     InputError
-        If the field has no zero crossing.
+        If the field has no zero crossing, or holds NaN.
     """
     least, most = float(values.min()), float(values.max())
+    if np.isnan(least + most):
+        raise InputError("the signed distance holds NaN; it must be finite.")
     if not least < 0 < most:
         raise InputError("the signed distance never changes sign; there is no surface to extract.")
     low, high = box_of(values <= 0)

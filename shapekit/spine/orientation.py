@@ -192,22 +192,27 @@ def prior_angles(frame: Frame, up: Float | None, ahead: Float | None) -> tuple[f
 def weigh(seen: Sequence[Sighting], model: Model) -> tuple[Float, Float]:
     """Posterior mean of the rotation about LR, AP and SI, (n, 3) degrees, and its uncertainty, (n,) degrees."""
     means, variances = [], []
-    for axis in (pitch_log_density, roll_log_density, yaw_log_density):
-        density = torch.softmax(axis(seen, model), dim=1)
+    pitch, pitch_if_sound = _pitch_log_densities(seen, model)
+    for log_density in (pitch, roll_log_density(seen, model), yaw_log_density(seen, model)):
+        density = torch.softmax(log_density, dim=1)
         mean = density @ ANGLES_DEG
         means.append(mean)
         variances.append((density * (ANGLES_DEG - mean[:, None]) ** 2).sum(dim=1))
-    sound, either = (torch.logsumexp(pitch_log_density(seen, model, both_sound=known), dim=1) for known in (True, False))
+    sound, either = (torch.logsumexp(log_density, dim=1) for log_density in (pitch_if_sound, pitch))
     variances.append((1.0 - torch.exp(sound - either)).clamp(0.0, 1.0) * BROKEN_DEG**2)
     return torch.stack(means, dim=1).numpy(), torch.stack(variances, dim=1).sum(dim=1).sqrt().numpy()
 
 
-def pitch_log_density(seen: Sequence[Sighting], model: Model, *, both_sound: bool = False) -> Tensor:
+def pitch_log_density(seen: Sequence[Sighting], model: Model) -> Tensor:
     """Unnormalised log density of the pitch at ``ANGLES_DEG``, (n, angles); the body's own wedge and which endplates are broken are summed over.
 
-    Where an endplate is broken the walls lean otherwise (bulges, fragments), and the line bends along with the plate. With ``both_sound`` the
-    density of the pitch and of two sound endplates.
+    Where an endplate is broken the walls lean otherwise (bulges, fragments), and the line bends along with the plate.
     """
+    return _pitch_log_densities(seen, model)[0]
+
+
+def _pitch_log_densities(seen: Sequence[Sighting], model: Model) -> tuple[Tensor, Tensor]:
+    """Return ``pitch_log_density``, and that of the pitch and of two sound endplates."""
     wedge = WEDGES_DEG[None, :]
     usual = torch.tensor([WEDGE_DEG.get(one.level, 0.0) for one in seen], dtype=torch.float64)[:, None, None]
     own = _gaussian(wedge - usual, model["wedge_sd"])
@@ -233,9 +238,8 @@ def pitch_log_density(seen: Sequence[Sighting], model: Model, *, both_sound: boo
     whole, broken = (
         torch.stack([_heavy_tailed(off, f"{name}_pitch{state}", model) for name, off in walls.items()]).sum(dim=0) for state in ("", "_broken")
     )
-    if both_sound:
-        return ways[False, False] + whole
-    return torch.logsumexp(torch.stack([way + (broken if any(which) else whole) for which, way in ways.items()]), dim=0)
+    either = torch.logsumexp(torch.stack([way + (broken if any(which) else whole) for which, way in ways.items()]), dim=0)
+    return either, ways[False, False] + whole
 
 
 def roll_log_density(seen: Sequence[Sighting], model: Model) -> Tensor:

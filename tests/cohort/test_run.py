@@ -50,7 +50,7 @@ def test_ray_writes_the_same_bytes_though_an_actor_is_lost(masks, scored_once, t
 
 
 def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_tables(masks, scored_once, tmp_path):
-    out, generator = tmp_path / "out", random.Random(8)
+    out, generator, interrupted = tmp_path / "out", random.Random(8), 0
 
     def finished():
         return list(out.glob(f"sub-*/*/*/{RECORD}"))
@@ -63,7 +63,8 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_tables(masks,
         process.communicate()
         for record in finished():  # whatever is there is the finished thing
             assert tree(record.parent) == tree(scored_once[0] / record.parent.relative_to(out))
-        assert len(finished()) < 3
+        interrupted += len(finished()) < 3
+    assert interrupted  # the second time the last scan may have been quicker
     code, _, err = run("cohort", masks, out, *FLAGS, "--workers", 2)
     assert (code, err) == (0, "")
     assert tree(out) == tree(scored_once[0])

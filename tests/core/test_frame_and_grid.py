@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 import shapekit as sk
 from shapekit.core.frame import Frame
-from shapekit.core.grid import Grid, centre_of, voxels_of
+from shapekit.core.grid import Grid, box_of, centre_of, cut_box, voxels_of
 from tests.factories import OBLIQUE, oblique_grid
 
 ANGLES = st.tuples(*[st.floats(-1.4, 1.4)] * 3)
@@ -150,3 +150,18 @@ def test_the_centre_of_a_mask_is_the_mean_of_its_voxels_however_it_is_laid_out()
     mask[0, 0] = True  # no axis is like another
     for laid in (mask, np.asfortranarray(mask), mask[::-1, :, ::2]):
         assert centre_of(laid) == pytest.approx(np.argwhere(laid).mean(axis=0), abs=1e-12)
+
+
+def test_a_box_is_what_padding_and_cropping_give_however_the_volume_lies():
+    generator = np.random.default_rng(6)
+    volume = generator.integers(0, 9, (5, 7, 6))
+    for laid in (volume, np.asfortranarray(volume), volume[::-1, :, ::-1], volume.transpose(2, 0, 1)):
+        padded = np.pad(laid, 20, constant_values=-1)
+        for _ in range(40):
+            low = generator.integers(-12, 12, 3)
+            high = low + generator.integers(1, 8, 3)
+            assert np.array_equal(cut_box(laid, low, high, beyond=-1), padded[tuple(slice(a + 20, b + 20) for a, b in zip(low, high, strict=True))])
+        index = np.argwhere(laid > 7)
+        low, high = box_of(laid > 7)
+        assert (low == index.min(axis=0)).all()
+        assert (high == index.max(axis=0) + 1).all()

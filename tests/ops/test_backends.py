@@ -55,6 +55,12 @@ def test_a_library_that_was_never_built_says_how_to_build_it(monkeypatch, tmp_pa
     assert "cannot be loaded" in _native._installed()[1]
 
 
+@pytest.mark.skipif(bool(_native.WHY_NO_LIBRARY), reason=_native.WHY_NO_LIBRARY or "built")
+def test_a_library_that_lacks_a_function_is_not_used(monkeypatch):
+    monkeypatch.setitem(_native.ARGUMENTS, "shapekit_of_tomorrow", [])
+    assert _native._installed() == (None, "the C++ library is older than its callers; install shapekit again")
+
+
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_without_a_gpu_cuda_raises_with_the_reason(monkeypatch, device):
     monkeypatch.setattr(_cuda, "why_not", lambda: "torch sees no CUDA device")

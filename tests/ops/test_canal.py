@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 import shapekit as sk
 from shapekit.core.frame import Frame
+from shapekit.core.grid import Grid
 from shapekit.ops import _native, look_behind
 from tests.factories import OBLIQUE, oblique_grid, whole_vertebra
 
@@ -77,10 +78,24 @@ def test_a_wall_that_is_seen_in_one_row_only_is_the_least_one_through_it():
     assert_alike(native, plain)
 
 
+@NATIVE
+@pytest.mark.parametrize("ahead", range(3))
+def test_layers_of_voxels_that_lie_on_the_wall_are_in_front_of_it_for_both(ahead):
+    """A grid along the frame: exits come in half millimetres, and so do the voxels."""
+    for shift in (0.0, 0.5, 1.0, 1.5):
+        affine = np.diag([1.0, 0.5, 1.0, 1.0])[:, [*np.roll(range(3), ahead), 3]]
+        sides = np.array([90, 180, 60])[np.roll(range(3), ahead)]
+        grid = Grid(tuple(int(side) for side in sides), affine)
+        centre = np.array([45.0, 60.0 + shift, 30.0])
+        lr, ap, si = np.moveaxis(grid.points() - centre, -1, 0)
+        mask = ((np.abs(lr) < 20) & ((np.abs(ap) < 14) | (np.abs(ap + 30) < 3)) & (np.abs(si) < 12)).astype(np.float32)
+        assert_alike(*(look_behind(mask, grid, Frame(centre, np.eye(3)), backend=backend) for backend in ("cpu", "reference")))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_without_an_arch_there_is_nothing_behind(backend):
     field, grid, frame = setting((0.7, 1.3, 2.9), arch=False)
     assert look_behind(field, grid, frame, backend=backend) is None
     assert look_behind(np.zeros_like(field), grid, frame, backend=backend) is None
-    with pytest.raises(sk.InputError, match="dtype bool"):
+    with pytest.raises(sk.InputError, match="field has dtype bool"):
         look_behind(field > 0, grid, frame, backend=backend)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+import shapekit as sk
 from shapekit.core.frame import Frame
 from shapekit.ops import Evidence, Faces, _native, gather_evidence
 from shapekit.phantom import draw_patient
@@ -51,8 +52,10 @@ def test_what_is_not_there_is_not_seen_by_either(bodies):
         "few": np.arange(len(local)) % 40 == 0,
         "fewest": np.arange(len(local)) < 9,
     }.items():
-        seen[name] = assert_alike(Faces(faces.centres[kept], faces.normals[kept], faces.areas[kept]), frame)
+        areas = faces.areas[kept] * (40.0 if name == "few" else 1.0)  # so few that some directions have no wall
+        seen[name] = assert_alike(Faces(faces.centres[kept], faces.normals[kept], areas), frame)
     assert not np.isnan(seen["all"]).any()
+    assert not np.isnan(Evidence(*seen["few"]).mirror_yaw)
     assert np.isnan(Evidence(*seen["no top"]).top_pitch)
     assert not np.isnan(Evidence(*seen["no top"]).low_pitch)
     for name in ("no plates", "no right side", "no front", "fewest"):
@@ -65,7 +68,11 @@ def test_faces_that_are_no_body_say_nothing_to_either():
     normals = generator.standard_normal((4000, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     for centres in (20.0 * normals, generator.uniform(-25, 25, (4000, 3)), np.zeros((4000, 3))):
-        assert_alike(Faces(centres, normals, generator.uniform(0.1, 1.0, 4000)), Frame(np.zeros(3), np.eye(3)))
+        assert np.isnan(assert_alike(Faces(centres, normals, generator.uniform(0.1, 1.0, 4000)), Frame(np.zeros(3), np.eye(3)))).all()
+    with pytest.raises(sk.InputError, match="centres has shape"):
+        gather_evidence(Faces(centres[:100], normals, np.ones(4000)), Frame(np.zeros(3), np.eye(3)))
+    with pytest.raises(sk.InputError, match="centres holds NaN"):
+        gather_evidence(Faces(np.full((40, 3), np.nan), normals[:40], np.ones(40)), Frame(np.zeros(3), np.eye(3)))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

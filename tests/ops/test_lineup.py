@@ -18,7 +18,7 @@ OPERATORS = {
     "placement": "fit_rigidly",
 }
 ON_THE_CPU = ("sampling", "blending", "surface", "canal", "evidence", "placement")
-"""Operators whose inputs never are on a GPU: they have no kernel."""
+"""Operators without a kernel."""
 
 
 @pytest.mark.parametrize(("short", "name"), OPERATORS.items())
