@@ -3,6 +3,7 @@
 from shapekit.ops.backends import Choice, backend_for
 from shapekit.ops.blending import blended
 from shapekit.ops.canal import Behind, look_behind
+from shapekit.ops.density import densest_point
 from shapekit.ops.distance import signed_distance
 from shapekit.ops.evidence import Evidence, Faces, gather_evidence
 from shapekit.ops.placement import fit_rigidly
@@ -18,6 +19,7 @@ __all__ = [
     "SurplusVolumes",
     "backend_for",
     "blended",
+    "densest_point",
     "distance_at_surface",
     "fit_rigidly",
     "gather_evidence",

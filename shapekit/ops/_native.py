@@ -27,6 +27,7 @@ ARGUMENTS = {
     "shapekit_look_behind": [POINTER, *[WHOLE] * 3, POINTER, *[WHOLE] * 3, *[POINTER] * 3],
     "shapekit_gather_evidence": [*[POINTER] * 3, LONG, *[POINTER] * 3],
     "shapekit_distance_at_surface": [*[POINTER] * 2, *[WHOLE] * 3, *[POINTER] * 2, *[WHOLE] * 3, *[POINTER] * 2],
+    "shapekit_densest_point": [POINTER, *[WHOLE] * 3, POINTER, WHOLE, *[POINTER] * 2],
     "shapekit_blend": [*[POINTER] * 4, LONG, *[WHOLE] * 5, POINTER],
 }
 """The C interface (``cuda_ops/*/*_cpu.cpp``): pointers, spacing, batch and three sides, threads, results."""

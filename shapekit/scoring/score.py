@@ -66,7 +66,7 @@ def score_patches(expected: Sequence[Sdf], actual: Sequence[Sdf], *, preset: str
     shape, spacing = expected[0].grid.shape, float(expected[0].grid.spacing_mm[0])
     if any(sdf.grid.shape != shape or np.abs(sdf.grid.spacing_mm - spacing).max() > 1e-3 * spacing for sdf in expected):
         raise InputError("the patches differ in shape or spacing, or their voxels are not cubes; resample them onto one kind of patch first.")
-    lengths = np.array(each(chord_lengths, actual))
+    lengths = np.array([chord_lengths(one) for one in actual])  # short array operations: threads only hand Python's lock to and fro
     centres = each(lambda sdf: centre_mm(sdf.values, spacing), expected)
     count = len(expected)
     sigma = np.concatenate([lengths * SIGMA_SHARE, np.full((count, 1), np.inf)], axis=1)

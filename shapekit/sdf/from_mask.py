@@ -50,11 +50,18 @@ def sdf_from_mask(mask: NDArray[np.bool_], grid: Grid) -> Sdf:
     if not np.isfinite(raw).all():
         raise InputError("mask is empty or full; a signed distance needs a surface.")
     smooth = _smoothed(raw)
-    slope = [np.gradient(smooth, step, axis=axis) if mask.shape[axis] > 1 else np.zeros_like(smooth) for axis, step in enumerate(spacing)]
-    squared = sum(part * part for part in slope)
-    reach = 0.5 * np.sqrt(sum((part * step) ** 2 for part, step in zip(slope, spacing, strict=True)) / np.maximum(squared, 1e-12))
-    corrected = raw - np.sign(raw) * reach
-    once = _smoothed(corrected)
+    squared, reach = np.zeros_like(smooth), np.zeros_like(smooth)
+    for axis, step in enumerate(spacing):
+        if mask.shape[axis] > 1:
+            rise = np.gradient(smooth, axis=axis)  # from voxel to voxel
+            rise *= rise
+            reach += rise
+            rise /= step**2
+            squared += rise
+    reach /= np.maximum(squared, 1e-12, out=squared)
+    np.sqrt(reach, out=reach)
+    raw -= np.copysign(0.5 * reach, raw)
+    once = _smoothed(raw)
     return Sdf((2 * once - _smoothed(once)).astype(np.float32), grid)
 
 

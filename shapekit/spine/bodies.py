@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.conventions import AP
-from shapekit.core.grid import Grid, box_of, centre_of, cut_box, middle_of, voxels_of
+from shapekit.core.grid import Grid, box_of, centre_of, cut_box
 from shapekit.core.labels import LabelSummary
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
 from shapekit.core.values import Body, LabelMap, MeshSet
+from shapekit.ops import densest_point
 from shapekit.sdf import refine_sdf, sdf_from_mask, sdf_from_mesh
 from shapekit.spine.canal import Canal, find_canal
 from shapekit.spine.curve import order_along_spine, steady_anterior, superior_directions
@@ -23,8 +24,9 @@ BODY_MODES = ("auto", "given", "split")
 CONTACT_MM2 = 50.0
 """A body that meets the volume's edge in a flat face of this area is cut by it."""
 MARGIN_MM = 6.0
-SEED_SIGMA_MM = 9.0
-"""About half a body's depth: the density of a vertebra at this scale peaks in its body."""
+SEED_SIGMAS_MM = np.geomspace(18.0, 9.0, 24)
+"""About half a body's depth in the end: the density of a vertebra at this scale peaks in its body, on the midline. From twice that, so that
+a start in the canal is left towards the body."""
 MESH_SPACING_MM = 1.0
 MIN_BODY_MM3 = 500.0
 
@@ -116,7 +118,7 @@ def bodies_from_meshes(meshes: MeshSet, *, bodies: str = "auto") -> tuple[list[B
         sdf = sdf_from_mesh(mesh, spacing_mm=MESH_SPACING_MM, margin_mm=MARGIN_MM)
         mask = sdf.values < 0
         everywhere = (slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2]))
-        vertebrae.append(_Vertebra(level, label, mask, None, sdf.grid, everywhere, _density_peak(mask, sdf.grid), ()))
+        vertebrae.append(_Vertebra(level, label, mask, None, sdf.grid, everywhere, densest_point(mask, sdf.grid, SEED_SIGMAS_MM), ()))
         exact.append(Body(level, label, sdf, _centroid(mask, sdf.grid), float(mask.sum()) * sdf.grid.voxel_mm3, source="mesh"))
     order, notes = order_along_spine(np.stack([v.centre_mm for v in vertebrae]), [v.level for v in vertebrae])
     vertebrae, exact = [vertebrae[n] for n in order], [exact[n] for n in order]
@@ -146,7 +148,7 @@ def _isolate(spine: LabelMap, value: int, level: Level, summary: LabelSummary) -
         for box, step, side in zip([inside[n] for n in order], steps, mask.shape, strict=True)
     ]
     notes = (f"{dropped * grid.voxel_mm3:.0f} mm³ in loose pieces left out",) if dropped else ()
-    return _Vertebra(level, value, mask, given, grid, (inside[0], inside[1], inside[2]), _density_peak(mask, grid), notes)
+    return _Vertebra(level, value, mask, given, grid, (inside[0], inside[1], inside[2]), densest_point(mask, grid, SEED_SIGMAS_MM), notes)
 
 
 def _find_canals(vertebrae: list[_Vertebra]) -> list[Canal | None]:
@@ -208,26 +210,6 @@ def _largest_component(mask: Mask) -> tuple[Mask, int]:
         return mask, 0
     sizes = np.bincount(pieces.ravel())[1:]
     return pieces == 1 + int(sizes.argmax()), int(sizes.sum() - sizes.max())
-
-
-def _density_peak(mask: Mask, grid: Grid) -> NDArray[np.float64]:
-    """Where a vertebra is most massive at the scale of a body: inside the body, on the midline.
-
-    Mean shift (Comaniciu & Meer 2002) from the vertebra's own middle, with a Gaussian that narrows from twice a body's scale,
-    so that the start in the canal is left towards the body; independent of the order and direction of the array's axes.
-    """
-    points = grid.to_world(voxels_of(mask))
-    middle = middle_of(points)
-    points -= middle
-    squared = np.einsum("ij,ij->i", points, points)
-    peak = np.zeros(3)
-    for sigma in np.geomspace(2.0 * SEED_SIGMA_MM, SEED_SIGMA_MM, 24):
-        weight = points @ peak
-        weight -= 0.5 * (squared + peak @ peak)
-        weight /= sigma**2
-        np.exp(weight, out=weight)
-        peak = weight @ points / weight.sum()
-    return np.asarray(peak + middle)
 
 
 def _centroid(mask: Mask, grid: Grid) -> NDArray[np.float64]:

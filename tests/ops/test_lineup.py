@@ -13,11 +13,12 @@ OPERATORS = {
     "sampling": "sample_field",
     "blending": "blended",
     "surface": "distance_at_surface",
+    "density": "densest_point",
     "canal": "look_behind",
     "evidence": "gather_evidence",
     "placement": "fit_rigidly",
 }
-ON_THE_CPU = ("sampling", "blending", "surface", "canal", "evidence", "placement")
+ON_THE_CPU = ("sampling", "blending", "surface", "density", "canal", "evidence", "placement")
 """Operators without a kernel."""
 
 
