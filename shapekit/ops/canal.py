@@ -99,7 +99,7 @@ def look_behind(field: NDArray[np.float32], grid: Grid, frame: Frame, *, backend
         return _behind(field, grid, frame)
     lattice, values = _lattice(frame), np.ascontiguousarray(field)  # under a name each: an address does not keep a copy alive
     onto = into_index(grid, lattice.affine[:3])
-    to_local = np.ascontiguousarray(frame.local_map() @ np.vstack([grid.affine[:3], [0.0, 0.0, 0.0, 1.0]]))
+    to_local = np.ascontiguousarray(frame.local_map() @ grid.affine)
     lengths = (LR_MM[0], AP_MM[0], SI_MM[0], MIN_GAP_MM, WALL_MM, MIDLINE_MM, WALL_SPREAD_MM, CLEAR_OF_ARCH_MM, TIE_MM)
     settings = np.array([*lengths, MIN_COLUMNS, MIN_ROWS], dtype=np.float64)
     found = np.zeros(19 + len(LR_MM))

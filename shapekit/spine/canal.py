@@ -53,7 +53,8 @@ class Canal:
     def in_front(self, mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
         """Return the part of a mask that lies in front of the posterior wall."""
         index = voxels_of(mask)
-        lr, ap, si = self.frame.to_local(grid.to_world(index)).T
+        local = self.frame.local_map() @ grid.affine
+        lr, ap, si = local[:, :3] @ index.T + local[:, 3:]
         seen = self.seen
         wall = wall_at(seen.wall, np.clip(lr, *seen.lr), np.clip(si, *seen.si))
         free = (lr > seen.lr[0]) & (lr < seen.lr[1])
