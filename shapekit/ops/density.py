@@ -47,7 +47,7 @@ def densest_point(mask: NDArray[np.bool_], grid: Grid, sigmas_mm: ArrayLike, *, 
     >>> mask = np.zeros((60, 20, 20), bool)
     >>> mask[4:16] = mask[16:60, 8:12, 8:12] = True
     >>> densest_point(mask, Grid(mask.shape, np.eye(4)), np.geomspace(12, 4, 24)).round(1).tolist()
-    [10.1, 9.5, 9.5]
+    [9.7, 9.5, 9.5]
     """
     check_array("mask", mask, shape=grid.shape)
     _native.check_size("mask", (1, *mask.shape))
