@@ -13,8 +13,6 @@ struct Field {
   double metric[9];
 };
 
-constexpr int TOGETHER = 64;  // points that are looked up side by side: every loop over them is one a compiler makes vectors of
-
 // Fractional voxel indices of some points, an axis after the other.
 struct Places {
   double index[3][TOGETHER];

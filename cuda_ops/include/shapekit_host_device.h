@@ -9,6 +9,8 @@
 
 namespace shapekit {
 
+constexpr int TOGETHER = 64;  // items that a CPU takes side by side: every loop over them is one a compiler makes vectors of
+
 typedef long long i64;  // 64 bits everywhere that CUDA runs; NVRTC has no <cstdint>
 
 template <typename T>

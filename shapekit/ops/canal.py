@@ -115,6 +115,7 @@ def look_behind(field: NDArray[np.float32], grid: Grid, frame: Frame, *, backend
 
 
 def _behind(field: NDArray[np.float32], grid: Grid, frame: Frame) -> Behind | None:
+    """Return the same by NumPy."""
     bone = resample_field(field, grid, _lattice(frame), adds_way=False, backend="reference") > 0.5
     back = bone[:, :, int(np.argmin(np.abs(AP_MM))) :]  # from the body's middle backward
     run = _first(~back)
@@ -197,7 +198,7 @@ def _between_pedicles(bone: NDArray[np.bool_], depth_mm: float) -> tuple[float, 
 
 
 def wall_at(wall: Float, lr: Float, si: Float) -> Float:
-    """AP of a wall: ``_terms(lr, si) @ wall`` without the terms' memory."""
+    """AP of a wall (6,) at LR and SI, (n,) mm each: ``_terms(lr, si) @ wall`` without the terms' memory."""
     constant, x, z, xx, zz, xz = wall.tolist()
     return np.asarray(constant + lr * (x + xx * lr + xz * si) + si * (z + zz * si))
 

@@ -17,6 +17,7 @@ from shapekit.ops import (
     _native,
     backend_for,
     blended,
+    densest_point,
     distance,
     distance_at_surface,
     fit_rigidly,
@@ -270,10 +271,7 @@ def instruction_sets():
 @pytest.mark.parametrize("optimised", ["-O1", "-O3"])
 def test_every_instruction_set_agrees_with_float64(monkeypatch, tmp_path, level, optimised):
     library = tmp_path / "native.so"
-    sources = [
-        str(CUDA_OPS / operator / f"{operator}_cpu.cpp")
-        for operator in ("surplus", "distance", "sampling", "blending", "surface", "canal", "evidence", "placement")
-    ]
+    sources = sorted(str(path) for path in CUDA_OPS.glob("*/*_cpu.cpp"))
     flags = ["-std=c++17", "-fPIC", "-shared", "-Wno-psabi", "-DSHAPEKIT_NO_CLONES", f"-march={level}", optimised]
     subprocess.run([compiler(), *flags, "-o", str(library), *sources, "-pthread"], check=True)
     monkeypatch.setattr(_native, "LIBRARY_HANDLE", _native.load(str(library)))
@@ -314,6 +312,7 @@ def assert_measured_alike():
         (lambda backend: np.concatenate([np.ravel(part) for part in (seen[backend].wall, seen[backend].outline, seen[backend].body)]), 1e-6),
         (lambda backend: fit_rigidly(values.values, values.grid, frame, points, np.ones(len(points)), starts, spread, backend=backend), 1e-4),
         (lambda backend: distance_at_surface(values.values, values.grid, values.values + 1, values.grid, backend=backend), 1e-5),
+        (lambda backend: densest_point(whole, grid, np.geomspace(18.0, 9.0, 8), backend=backend), 1e-9),
         (lambda backend: blended(*fine, shares, shares[:, :1], backend=backend).numpy(), 1e-4),
     ):
         assert call("cpu") == pytest.approx(call("reference"), abs=tolerance, nan_ok=True)
