@@ -77,8 +77,8 @@ class LinearModel:
             Their positions in T1 … L6.
         contexts : (m, 40, 32, 32) float, mm
             Bodies as they were measured, with their positions in ``seats``.
-        seats : (n, 4, 2) int
-            For each target and slot the context's number and its position in T1 … L6; -1 where there is none.
+        seats : (n, r, 4, 2) int
+            For each target, each company it is seen in and each slot: the context's number and its position in T1 … L6; -1 where there is none.
         components : int
             Fewer are taken when there are not as many shapes.
         ridge : float
@@ -90,22 +90,25 @@ class LinearModel:
         """
         if len(shapes) < 3:
             raise InputError(f"{len(shapes)} healthy vertebrae with neighbours were found, but a linear model needs at least 3.")
-        flat = _clipped(shapes)
-        count = min(components, len(flat) - 1)
-        mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
-        pick = np.linspace(0, len(flat) - 1, min(len(flat), 2000)).astype(int)
-        part = flat[pick] - mean
+        companies = seats.shape[1]
+        rows = len(shapes) * companies
+        count = min(components, rows - 1)
+        total = sum((_clipped(some).sum(axis=0, dtype=np.float64) for some in _at_once(shapes)), np.zeros(shapes[0].size))
+        mean = (total / len(shapes)).astype(np.float32)
+        pick = np.linspace(0, rows - 1, min(rows, 2000)).astype(int) // companies
+        part = _clipped(shapes[pick]) - mean
         _, vectors = np.linalg.eigh((part @ part.T).astype(np.float64))
         modes = np.linalg.qr((vectors[:, ::-1][:, :count].T @ part).T.astype(np.float64))[0].T.astype(np.float32)
-        target = ((flat - mean) @ modes.T).astype(np.float64)
-        around = ((_clipped(contexts) - mean) @ modes.T).astype(np.float64)
+        target, around = (np.concatenate([_projected(some, mean, modes) for some in _at_once(fields)], dtype=np.float64) for fields in (shapes, contexts))
         overall = target.mean(axis=0)
         level_means = np.tile(overall, (len(LEVELS), 1))
         for n in range(len(LEVELS)):
             mine = target[levels == n]
-            level_means[n] = (mine.sum(axis=0) + SHRINKAGE * overall) / (len(mine) + SHRINKAGE)
-        parts = np.zeros((len(target), 5, count))
-        there = np.ones((len(target), 5), dtype=bool)
+            weight = SHRINKAGE / companies
+            level_means[n] = (mine.sum(axis=0) + weight * overall) / (len(mine) + weight)
+        target, levels, seats = target.repeat(companies, axis=0), levels.repeat(companies), seats.reshape(rows, len(SLOTS), 2)
+        parts = np.zeros((rows, 5, count))
+        there = np.ones((rows, 5), dtype=bool)
         for slot in range(len(SLOTS)):
             index, place = seats[:, slot, 0], seats[:, slot, 1]
             there[:, slot] = index >= 0
@@ -115,12 +118,12 @@ class LinearModel:
         seat_means = parts.sum(axis=0) / counts[:, None]
         parts = np.where(there[:, :, None], parts - seat_means, 0.0)
         pairs = np.maximum(np.einsum("ni,nj->ij", there.astype(float), there.astype(float)), 1.0)
-        sums = parts.reshape(len(target), -1).T @ parts.reshape(len(target), -1)
+        sums = parts.reshape(rows, -1).T @ parts.reshape(rows, -1)
         return cls(mean, modes, level_means, seat_means, sums / np.kron(pairs, np.ones((count, count))), ridge)
 
     def coefficients(self, shapes: Array) -> Array:
         """Describe shapes by the components; (n, 40, 32, 32) mm → (n, k)."""
-        return np.asarray((_clipped(shapes) - self.mean) @ self.modes.T)
+        return _projected(shapes, self.mean, self.modes)
 
     def half(self, fields: Array, places: Sequence[int | None], target: int, coefficients: Array | None = None) -> Array:
         """Predict on the half-resolution patch.
@@ -253,6 +256,15 @@ class Linear:
 def place_of(level: Level) -> int:
     """Position in T1 … L6; a cervical neighbour stands for T1."""
     return LEVELS.index(max(level, LEVELS[0], key=lambda one: one.rank))
+
+
+def _at_once(fields: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+    """Split many fields into as many as fit into memory at once."""
+    return [fields[start : start + 2048] for start in range(0, len(fields), 2048)]
+
+
+def _projected(fields: NDArray[np.floating], mean: Array, modes: Array) -> Array:
+    return np.asarray((_clipped(fields) - mean) @ modes.T)
 
 
 def _clipped(fields: NDArray[np.floating]) -> Array:

@@ -33,15 +33,14 @@ def fit_linear(cohort: Sequence[Samples], *, seed: int = 1000, components: int =
     generator = seeded(seed, 9)
     starts = np.cumsum([0, *(len(spine.ranks) for spine in cohort)])
     contexts = np.concatenate([spine.measured for spine in cohort]) if cohort else np.zeros((0, 40, 32, 32), np.float16)
-    shapes, levels, seats = [], [], []
+    shapes = np.array([cohort[n].healthy[t] for n, t in targets])
+    levels = np.array([PLACE_OF_RANK[int(cohort[n].ranks[t])] for n, t in targets])
+    seats = []
     for n, t in targets:
         spine = cohort[n]
         for seat in (full_seats(spine, t), draw_seats(spine, t, generator)):
-            places = [(-1, -1) if who is None else (int(starts[n]) + who, PLACE_OF_RANK[int(spine.ranks[who])]) for who in seat.slots]
-            shapes.append(spine.healthy[t])
-            levels.append(PLACE_OF_RANK[int(spine.ranks[t])])
-            seats.append(places)
-    return LinearModel.fit(np.array(shapes), np.array(levels), contexts, np.array(seats).reshape(-1, 4, 2), components=components, ridge=ridge)
+            seats.append([(-1, -1) if who is None else (int(starts[n]) + who, PLACE_OF_RANK[int(spine.ranks[who])]) for who in seat.slots])
+    return LinearModel.fit(shapes, levels, contexts, np.array(seats).reshape(-1, 2, len(SLOTS), 2), components=components, ridge=ridge)
 
 
 class BatchGuess(nn.Module):

@@ -26,7 +26,7 @@ def model():
     seats = np.full((40, 4, 2), -1)
     seats[:, 1] = [(3 * n, L1) for n in range(40)]
     seats[:, 2] = [(3 * n + 2, L3) for n in range(40)]
-    return LinearModel.fit(contexts[1::3], np.full(40, L2), contexts, seats, components=6, ridge=1.0)
+    return LinearModel.fit(contexts[1::3], np.full(40, L2), contexts, seats[:, None], components=6, ridge=1.0)
 
 
 def error(found, true):
@@ -65,4 +65,4 @@ def test_arrays_on_disk_give_the_same_model(model):
 def test_too_few_targets_are_told(model):
     none = np.zeros((2, *SHAPE), np.float32)
     with pytest.raises(InputError, match="2 healthy vertebrae"):
-        LinearModel.fit(none, np.zeros(2, int), none, np.full((2, 4, 2), -1))
+        LinearModel.fit(none, np.zeros(2, int), none, np.full((2, 1, 4, 2), -1))

@@ -11,6 +11,7 @@ from shapekit.training import TrainingConfig, fit_linear, read_config, train_net
 from shapekit.training.loop import Trainer
 
 TINY = TrainingConfig(coarse_width=4, width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
+WATCHED = "validation_mm", "validation_missing_mm"
 
 
 class KilledError(Exception):
@@ -45,7 +46,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bit(cohort, model, tmp_path, 
 def test_the_run_tells_its_figures_and_leaves_its_logs(whole):
     folder, tensors, told = whole
     assert [what[:3] for what in told] == [("coarse", n + 1, 6) for n in range(6)] + [("refine", n + 1, 5) for n in range(5)]
-    assert {"loss", "critic", "validation_mm"} <= {name for what in told for name in what[3]}
+    assert {"loss", "critic", *WATCHED} <= {name for what in told for name in what[3]}
     assert list((folder / "logs").glob("events.*"))
     assert any(float(value.abs().max()) > 0 for name, value in tensors.items() if name.startswith("refine.trunk.head"))
 
@@ -67,11 +68,12 @@ def test_learning_lowers_the_error_on_spines_it_has_not_seen(cohort, model, tmp_
 
 
 def test_what_erred_least_on_held_out_spines_is_kept(cohort, model, tmp_path, monkeypatch):
-    errors, averages = iter([0.5, 0.4, 0.6, 0.9, 0.8, 0.7]), []
+    full, missing = iter([0.5, 0.4, 0.3, 0.9, 0.8, 0.9]), iter([0.5, 0.4, 0.9, 0.9, 0.8, 0.5])  # the mean counts
+    averages = []
 
     def validated(self, stage):
         averages.append({f"{stage}.{name}": value.clone() for name, value in self.average[stage].items()})
-        return {"validation_mm": next(errors)}
+        return dict(zip(WATCHED, (next(full), next(missing)), strict=True))
 
     monkeypatch.setattr(Trainer, "validated", validated)
     trainer = Trainer(TINY, model, cohort[2:], cohort[:2], tmp_path)
@@ -96,12 +98,12 @@ def trained(model, whole, tmp_path_factory):
 
 
 def test_a_run_starts_from_trained_networks_and_keeps_them_where_it_only_gets_worse(cohort, model, tmp_path, monkeypatch, trained):
-    monkeypatch.setattr(Trainer, "validated", lambda self, stage: {"validation_mm": float(sum(self.done.values()))})
+    monkeypatch.setattr(Trainer, "validated", lambda self, stage: dict.fromkeys(WATCHED, float(sum(self.done.values()))))
     _, start = trained
     told = []
     trainer = Trainer(TINY, None, cohort[2:], cohort[:2], tmp_path, start=start)
     trainer.run(lambda *what: told.append(what))
-    assert ("coarse", 0, 6, {"validation_mm": 0.0}) in told
+    assert ("coarse", 0, 6, dict.fromkeys(WATCHED, 0.0)) in told
     kept, before = trainer.tensors(), {"coarse": start.coarse.state_dict(), "refine": start.refine.state_dict()}
     assert all(torch.equal(kept[f"{stage}.{name}"], value) for stage, network in before.items() for name, value in network.items())
     live = trainer.networks["refine"].state_dict()
