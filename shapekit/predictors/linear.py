@@ -99,7 +99,9 @@ class LinearModel:
         part = _clipped(shapes[pick]) - mean
         _, vectors = np.linalg.eigh((part @ part.T).astype(np.float64))
         modes = np.linalg.qr((vectors[:, ::-1][:, :count].T @ part).T.astype(np.float64))[0].T.astype(np.float32)
-        target, around = (np.concatenate([_projected(some, mean, modes) for some in _at_once(fields)], dtype=np.float64) for fields in (shapes, contexts))
+        target, around = (
+            np.concatenate([_projected(some, mean, modes) for some in _at_once(fields)], dtype=np.float64) for fields in (shapes, contexts)
+        )
         overall = target.mean(axis=0)
         level_means = np.tile(overall, (len(LEVELS), 1))
         for n in range(len(LEVELS)):

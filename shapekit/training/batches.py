@@ -15,8 +15,8 @@ from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.predictors.linear import LEVELS
 from shapekit.training.samples import Samples, seeded
 
-GONE, ONE_SIDED, DROPPED, MENDED = 0.06, 0.12, 0.08, 0.25
-"""Chances that a neighbour is missing and the next takes its seat, that one side is, that a slot is empty, that a broken neighbour is shown whole."""
+GONE, ONE_SIDED, DROPPED, MENDED = 0.06, 0.12, 0.08, 0.5
+"""Chances that a neighbour is missing and the next takes its seat, that one side is, that a slot is empty, that a broken one is shown repaired."""
 SCALED = 0.5
 HOST = torch.device("cpu")
 SCALE_SD, STRETCH_SD = 0.06, 0.03
@@ -48,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Seats:
-    """Who sits beside one target: numbers into its spine, None where nobody does; ``mended`` ones are shown as their healthy shapes."""
+    """Who sits beside one target: numbers into its spine, None where nobody does; if ``mended`` and broken, they are shown as they should look."""
 
     target: int
     slots: tuple[int | None, ...]
@@ -60,11 +60,11 @@ def targets_of(cohort: Sequence[Samples]) -> list[tuple[int, int]]:
     return [(n, int(t)) for n, spine in enumerate(cohort) for t in np.flatnonzero(spine.is_target) if np.delete(spine.is_context, t).any()]
 
 
-def full_seats(spine: Samples, target: int) -> Seats:
+def full_seats(spine: Samples, target: int, *, mended: bool = False) -> Seats:
     """Seat the nearest two whole neighbours on either side."""
     above = [int(n) for n in np.flatnonzero(spine.is_context) if n < target]
     below = [int(n) for n in np.flatnonzero(spine.is_context) if n > target]
-    return Seats(target, _seated(above, below))
+    return Seats(target, _seated(above, below), (mended,) * 4)
 
 
 def draw_seats(spine: Samples, target: int, generator: Generator) -> Seats:
@@ -104,8 +104,8 @@ def assembled(spines: Sequence[Samples], seats: Sequence[Seats], *, device: torc
     for n, (spine, seat) in enumerate(zip(spines, seats, strict=True)):
         for slot, (who, mended) in enumerate(zip(seat.slots, seat.mended, strict=True)):
             if who is not None:
-                whole = mended and bool(spine.is_target[who]) and spine.loss[who] > 0.05
-                fields[n, slot] = (spine.healthy if whole else spine.measured)[who]
+                whole = mended and spine.broken[who]
+                fields[n, slot] = spine.expected.get(who, spine.healthy[who]) if whole else spine.measured[who]
                 present[n, slot] = True
                 places[n, slot] = PLACE_OF_RANK[int(spine.ranks[who])]
         target[n, 0] = spine.healthy[seat.target]

@@ -28,7 +28,12 @@ Network = Callable[..., Any]
 
 
 class Learner(Protocol):
-    """One kind of networks; shapes are whatever its networks make, fields or logits."""
+    """One kind of networks; shapes are whatever its networks make, fields or logits.
+
+    ``repairs`` tells whether what a stage starts from is a field on the samples' own patch, which can stand for a broken neighbour.
+    """
+
+    repairs: bool
 
     def networks(self) -> dict[str, nn.Module]:
         """Make coarse, refine and critic."""
@@ -61,6 +66,8 @@ class Learner(Protocol):
 
 class EfficientLearner:
     """Distance fields at 2 mm, as corrections to the linear model's guess."""
+
+    repairs = True
 
     def __init__(self, config: TrainingConfig, model: LinearModel) -> None:
         self.config, self.guess = config, BatchGuess(model)
@@ -99,6 +106,8 @@ class EfficientLearner:
 
 class PaperLearner:
     """Masks at 1 mm → logits, as Botros et al. 2022 have it; the critic sees probabilities, never a threshold."""
+
+    repairs = False
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from shapekit.training.batches import Batch, assembled, draw_batch, draw_seats, 
 from shapekit.training.config import TrainingConfig
 from shapekit.training.learners import learner_of
 from shapekit.training.processes import launched
-from shapekit.training.samples import Samples, seeded
+from shapekit.training.samples import Samples, kept, seeded
 
 STAGES = ("coarse", "refine")
 PENALTY = 10.0
@@ -94,6 +95,9 @@ class Trainer:
         for stage in STAGES:
             if stage == "refine" and self.done["refine"] == 0:
                 self.networks["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
+            if self.learner.repairs and self.done[stage] < steps[stage]:
+                with torch.no_grad():
+                    self.cohort, self.validation = ([self._repaired(stage, one) for one in spines] for spines in (self.cohort, self.validation))
             if self.started_from and self.done[stage] == 0 and self.fabric.is_global_zero:
                 told = self._look(stage)  # what it starts from may stay the best
                 if progress is not None:
@@ -111,6 +115,17 @@ class Trainer:
                     progress(stage, step + 1, steps[stage], told)
             best = {name: value.to("cpu", copy=True) for name, value in self.best.get(stage, self.average[stage]).items()}
             self.average[stage] = self.fabric.broadcast(best)  # only the first process looked
+
+    def _repaired(self, stage: str, spine: Samples) -> Samples:
+        """Say how a spine's broken bodies should look by what a stage starts from, as they are repaired in use."""
+        targets = {t for _, t in targets_of([spine])}
+        whom = [int(n) for n in np.flatnonzero(spine.broken & spine.is_context) if n in targets]
+        done = replace(spine, expected={})
+        for mended in (False, True) if whom else ():  # from their neighbours as they are, then from these as they should look
+            batch = assembled([done] * len(whom), [full_seats(done, n, mended=mended) for n in whom], device=self.fabric.device)
+            shapes = self._before(stage, self.learner.shown(batch))
+            done = replace(done, expected=dict(zip(whom, kept(shapes[:, 0].cpu().numpy()), strict=True)))
+        return done
 
     def _look(self, stage: str) -> dict[str, float]:
         """Judge the averaged weights on held-out spines, and keep them if they have erred least so far."""
@@ -168,13 +183,17 @@ class Trainer:
         verdict: Tensor = self._run("critic", context, shape, batch.level, batch.present).float().mean()
         return verdict
 
-    def _made(self, stage: str, batch: Batch) -> Tensor:
-        """Shapes of a stage; only the stage itself learns."""
+    def _before(self, stage: str, batch: Batch) -> Any:
+        """What a stage starts from: the learner's first guess, or for refine what coarse makes of it."""
         before = self.learner.first(batch)
         if stage == "refine":
             with torch.no_grad():
                 before = self.learner.made(partial(self._run, "coarse"), batch, before)
-        return self.learner.made(partial(self._run, stage), batch, before)
+        return before
+
+    def _made(self, stage: str, batch: Batch) -> Tensor:
+        """Shapes of a stage; only the stage itself learns."""
+        return self.learner.made(partial(self._run, stage), batch, self._before(stage, batch))
 
     def _run(self, name: str, *given: Tensor) -> Any:
         """Let a network work in the precision asked for."""
@@ -207,7 +226,7 @@ class Trainer:
             kept.mul_(keep).add_(value, alpha=1 - keep)
 
     def validated(self, stage: str) -> dict[str, float]:
-        """Mean surface errors (mm) of the averaged weights on held-out spines: with the company each target has in full, and with some of it missing."""
+        """Mean surface errors (mm) of the averaged weights on held-out spines, with the company each target has in full and with some missing."""
         if not self.validation:
             return {}
         live = {name: value.clone() for name, value in self.networks[stage].state_dict().items()}

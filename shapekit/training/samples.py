@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,8 @@ WHOLE_SHARE = 0.35
 """Training patients without a fracture; as many again have theirs as often as people, the others far more often."""
 BROKEN_SHARE = 0.35
 """Share of bodies deformed in those."""
+BROKEN_FROM = 0.05
+"""Height loss from which a body counts as broken."""
 GIVEN_SHARE = 0.6
 """Spines whose masks hold bodies already; the others' bodies are cut from whole vertebrae."""
 
@@ -58,6 +60,8 @@ class Samples:
         Whether the body is whole.
     loss : (n,) float32
         Worst height loss, 0-1; NaN where nobody knows.
+    expected : mapping of int to (40, 32, 32) float16
+        How broken bodies should look as far as their neighbours tell, by position here; not kept in files.
     """
 
     subject: str
@@ -67,6 +71,12 @@ class Samples:
     is_target: NDArray[np.bool_]
     is_context: NDArray[np.bool_]
     loss: NDArray[np.float32]
+    expected: Mapping[int, Half] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> NDArray[np.bool_]:
+        """Bodies that are known to be broken, and how they should look."""
+        return np.asarray(self.is_target & (self.loss > BROKEN_FROM))
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` that appears when it is complete."""
@@ -207,7 +217,7 @@ def _samples(
     whole = np.array([not body.partial for body, _ in chosen])
     known = ~np.isnan(losses) & (whole if healthy is None else True)
     ranks = np.array([body.level.rank for body, _ in chosen], dtype=np.int16)
-    return Samples(subject, ranks, _kept(measured), _kept(twins), known, whole, losses)
+    return Samples(subject, ranks, kept(measured), kept(twins), known, whole, losses)
 
 
 def draw_training_patient(generator: Generator) -> Patient:
@@ -226,7 +236,8 @@ def draw_training_patient(generator: Generator) -> Patient:
     return draw_patient(generator, levels=plain.levels, sex=plain.sex, fractures=broken)
 
 
-def _kept(values: NDArray[np.floating]) -> Half:
+def kept(values: NDArray[np.floating]) -> Half:
+    """Bring distances into the form that samples hold."""
     return np.asarray(np.clip(values, -KEPT_MM, KEPT_MM), dtype=np.float16)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -51,6 +52,16 @@ def test_a_broken_neighbour_is_shown_as_it_was_measured_or_as_it_should_look(coh
     np.testing.assert_allclose(plain.fields[0, 2], spine.measured[1], atol=1e-3)
     np.testing.assert_allclose(mended.fields[0, 2], spine.healthy[1], atol=1e-3)
     assert torch.equal(plain.fields[0, 3], mended.fields[0, 3])
+
+
+def test_once_predicted_a_broken_neighbour_is_repaired_by_that_and_a_whole_one_never(cohort):
+    predicted = np.full((40, 32, 32), 3.0, np.float16)
+    spine = dataclasses.replace(cohort[1], expected={1: predicted, 2: predicted})
+    mended = assembled([spine], [Seats(0, (None, None, 1, 2), (True, True, True, True))])
+    assert torch.equal(mended.fields[0, 2], torch.from_numpy(predicted).float())
+    np.testing.assert_allclose(mended.fields[0, 3], spine.measured[2], atol=1e-3)
+    plain = assembled([spine], [Seats(0, (None, None, 1, 2))])
+    np.testing.assert_allclose(plain.fields[0, 2], spine.measured[1], atol=1e-3)
 
 
 def test_the_guess_is_the_linear_models_for_each_targets_own_company(cohort):

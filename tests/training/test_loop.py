@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,9 @@ from shapekit.networks import read_weights, write_weights
 from shapekit.predictors import make_predictor
 from shapekit.study.fitting import fit_predictor
 from shapekit.training import TrainingConfig, fit_linear, read_config, train_networks, write_predictor
+from shapekit.training.batches import assembled, full_seats
 from shapekit.training.loop import Trainer
+from shapekit.training.samples import kept
 
 TINY = TrainingConfig(coarse_width=4, width=8, critic_width=4, batch=2, coarse_steps=6, refine_steps=5, checkpoint_every=2)
 WATCHED = "validation_mm", "validation_missing_mm"
@@ -86,6 +89,47 @@ def test_what_erred_least_on_held_out_spines_is_kept(cohort, model, tmp_path, mo
     assert again.resume()
     again.run()
     assert all(torch.equal(again.tensors()[name], value) for name, value in trainer.tensors().items())
+
+
+def test_broken_neighbours_are_repaired_by_what_each_stage_starts_from(cohort, model, tmp_path, monkeypatch):
+    seen = {}
+
+    def batch(self, stage, step, drawn=Trainer._batch):
+        seen[stage] = self.cohort
+        return drawn(self, stage, step)
+
+    monkeypatch.setattr(Trainer, "_batch", batch)
+    trainer = Trainer(dataclasses.replace(TINY, coarse_steps=30, rate=1.2e-2, averaging=0.9), model, cohort[2:], cohort[:2], tmp_path)
+    trainer.run()
+    broken = [n for n, spine in enumerate(cohort[2:]) if spine.broken.any()]
+    assert [n for n, spine in enumerate(seen["coarse"]) if spine.expected] == broken
+    for n in broken:
+        (who,) = np.flatnonzero(cohort[2:][n].broken)
+        shown = {stage: spines[n].expected[who].astype(np.float32) for stage, spines in seen.items()}
+        batch = assembled([cohort[2:][n]], [full_seats(cohort[2:][n], who)])  # its neighbours are whole: both rounds of repair see the same
+        with torch.no_grad():
+            guess, made = trainer.learner.first(batch)[0, 0], trainer._made("coarse", batch)[0, 0]
+        assert float((guess - made).abs().max()) > 0.03
+        np.testing.assert_allclose(shown["coarse"], guess.clamp(-12, 12), atol=0.01)
+        np.testing.assert_allclose(shown["refine"], made.clamp(-12, 12), atol=0.01)
+
+
+def test_two_broken_neighbours_are_each_repaired_from_the_other_as_it_should_look(cohort, tmp_path):
+    model = fit_linear(cohort[2:], components=5)
+    fields = {"measured": cohort[0].measured.copy(), "loss": cohort[0].loss.copy()}
+    for n in (2, 3):
+        fields["measured"][n] = np.roll(cohort[0].healthy[n], 3, axis=2)
+        fields["loss"][n] = 0.4
+    spine = dataclasses.replace(cohort[0], **fields)
+    trainer = Trainer(dataclasses.replace(TINY, coarse_steps=1, refine_steps=1), model, [spine, *cohort[2:]], cohort[:2], tmp_path)
+    guess = trainer.learner.guess
+    first = {n: guess(assembled([spine], [full_seats(spine, n)]))[0, 0] for n in (2, 3)}
+    once = dataclasses.replace(spine, expected={n: kept(shape.numpy()) for n, shape in first.items()})
+    trainer.run()
+    for n in (2, 3):
+        again = guess(assembled([once], [full_seats(once, n, mended=True)]))[0, 0]
+        assert float((again - first[n]).abs().max()) > 0.1
+        np.testing.assert_allclose(trainer._repaired("coarse", spine).expected[n].astype(np.float32), again.clamp(-12, 12), atol=0.02)
 
 
 @pytest.fixture(scope="module")
