@@ -48,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Seats:
-    """Who sits beside one target: numbers into its spine, None where nobody does; if ``mended`` and broken, they are shown as they should look."""
+    """Who sits beside one target: numbers into its spine, None where nobody does; ``mended`` ones are shown as expected, where that is known."""
 
     target: int
     slots: tuple[int | None, ...]
@@ -104,8 +104,7 @@ def assembled(spines: Sequence[Samples], seats: Sequence[Seats], *, device: torc
     for n, (spine, seat) in enumerate(zip(spines, seats, strict=True)):
         for slot, (who, mended) in enumerate(zip(seat.slots, seat.mended, strict=True)):
             if who is not None:
-                whole = mended and spine.broken[who]
-                fields[n, slot] = spine.expected.get(who, spine.healthy[who]) if whole else spine.measured[who]
+                fields[n, slot] = spine.expected.get(who, spine.measured[who]) if mended else spine.measured[who]
                 present[n, slot] = True
                 places[n, slot] = PLACE_OF_RANK[int(spine.ranks[who])]
         target[n, 0] = spine.healthy[seat.target]

@@ -30,10 +30,10 @@ Network = Callable[..., Any]
 class Learner(Protocol):
     """One kind of networks; shapes are whatever its networks make, fields or logits.
 
-    ``repairs`` tells whether what a stage starts from is a field on the samples' own patch, which can stand for a broken neighbour.
+    ``starts_from_fields`` tells whether what a stage starts from is a field on the samples' own patch, which can stand for a broken neighbour.
     """
 
-    repairs: bool
+    starts_from_fields: bool
 
     def networks(self) -> dict[str, nn.Module]:
         """Make coarse, refine and critic."""
@@ -67,7 +67,7 @@ class Learner(Protocol):
 class EfficientLearner:
     """Distance fields at 2 mm, as corrections to the linear model's guess."""
 
-    repairs = True
+    starts_from_fields = True
 
     def __init__(self, config: TrainingConfig, model: LinearModel) -> None:
         self.config, self.guess = config, BatchGuess(model)
@@ -107,7 +107,7 @@ class EfficientLearner:
 class PaperLearner:
     """Masks at 1 mm → logits, as Botros et al. 2022 have it; the critic sees probabilities, never a threshold."""
 
-    repairs = False
+    starts_from_fields = False
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config

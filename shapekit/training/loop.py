@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +26,7 @@ from shapekit.training.batches import Batch, assembled, draw_batch, draw_seats, 
 from shapekit.training.config import TrainingConfig
 from shapekit.training.learners import learner_of
 from shapekit.training.processes import launched
-from shapekit.training.samples import Samples, kept, seeded
+from shapekit.training.samples import Samples, as_held, seeded
 
 STAGES = ("coarse", "refine")
 PENALTY = 10.0
@@ -86,18 +86,15 @@ class Trainer:
             self.optimisers[name] = self.fabric.setup_optimizers(optimiser)
         self.average = {name: {k: v.detach().clone() for k, v in self.networks[name].state_dict().items()} for name in STAGES}
         self.best: dict[str, dict[str, Tensor]] = {}
-        self.best_mm = dict.fromkeys(STAGES, math.inf)
+        self.best_error = dict.fromkeys(STAGES, math.inf)
         self.done = dict.fromkeys(STAGES, 0)
 
     def run(self, progress: Progress | None = None) -> None:
         """Train what is left of both stages; each ends with its average where that erred least on held-out spines (see ``validated``)."""
         steps = {"coarse": self.config.coarse_steps, "refine": self.config.refine_steps}
         for stage in STAGES:
-            if stage == "refine" and self.done["refine"] == 0:
-                self.networks["coarse"].load_state_dict(self.average["coarse"])  # what refine sees in use
-            if self.learner.repairs and self.done[stage] < steps[stage]:
-                with torch.no_grad():
-                    self.cohort, self.validation = ([self._repaired(stage, one) for one in spines] for spines in (self.cohort, self.validation))
+            if self.done[stage] < steps[stage]:
+                self.enter(stage)
             if self.started_from and self.done[stage] == 0 and self.fabric.is_global_zero:
                 told = self._look(stage)  # what it starts from may stay the best
                 if progress is not None:
@@ -116,23 +113,31 @@ class Trainer:
             best = {name: value.to("cpu", copy=True) for name, value in self.best.get(stage, self.average[stage]).items()}
             self.average[stage] = self.fabric.broadcast(best)  # only the first process looked
 
+    def enter(self, stage: str) -> None:
+        """Let a stage see what it will see in use: coarse's best average, and broken neighbours repaired by what the stage starts from."""
+        if stage == "refine" and self.done["refine"] == 0:
+            self.networks["coarse"].load_state_dict(self.average["coarse"])
+        if self.learner.starts_from_fields:
+            with torch.no_grad():
+                self.cohort, self.validation = ([self._repaired(stage, spine) for spine in spines] for spines in (self.cohort, self.validation))
+
     def _repaired(self, stage: str, spine: Samples) -> Samples:
-        """Say how a spine's broken bodies should look by what a stage starts from, as they are repaired in use."""
-        targets = {t for _, t in targets_of([spine])}
-        whom = [int(n) for n in np.flatnonzero(spine.broken & spine.is_context) if n in targets]
+        """Say how a spine's broken bodies are expected: first from their neighbours as they are, then from these as they are expected."""
+        whom = [t for _, t in targets_of([spine]) if spine.broken[t] and spine.is_context[t]]
         done = replace(spine, expected={})
-        for mended in (False, True) if whom else ():  # from their neighbours as they are, then from these as they should look
+        for mended in (False, True) if whom else ():
             batch = assembled([done] * len(whom), [full_seats(done, n, mended=mended) for n in whom], device=self.fabric.device)
-            shapes = self._before(stage, self.learner.shown(batch))
-            done = replace(done, expected=dict(zip(whom, kept(shapes[:, 0].cpu().numpy()), strict=True)))
+            shapes = self._before(stage, batch)
+            assert shapes is not None
+            done = replace(done, expected=dict(zip(whom, as_held(shapes[:, 0].cpu().numpy()), strict=True)))
         return done
 
     def _look(self, stage: str) -> dict[str, float]:
         """Judge the averaged weights on held-out spines, and keep them if they have erred least so far."""
         told = self.validated(stage)
-        error = sum(told.values()) / 2 if told else math.inf
-        if error < self.best_mm[stage]:
-            self.best_mm[stage] = error
+        error = fmean(told.values()) if told else math.inf
+        if error < self.best_error[stage]:
+            self.best_error[stage] = error
             self.best[stage] = {name: value.clone() for name, value in self.average[stage].items()}
         return told
 
@@ -183,7 +188,7 @@ class Trainer:
         verdict: Tensor = self._run("critic", context, shape, batch.level, batch.present).float().mean()
         return verdict
 
-    def _before(self, stage: str, batch: Batch) -> Any:
+    def _before(self, stage: str, batch: Batch) -> Tensor | None:
         """What a stage starts from: the learner's first guess, or for refine what coarse makes of it."""
         before = self.learner.first(batch)
         if stage == "refine":
@@ -226,7 +231,14 @@ class Trainer:
             kept.mul_(keep).add_(value, alpha=1 - keep)
 
     def validated(self, stage: str) -> dict[str, float]:
-        """Mean surface errors (mm) of the averaged weights on held-out spines, with the company each target has in full and with some missing."""
+        """Judge the averaged weights on held-out spines.
+
+        Returns
+        -------
+        dict
+            Mean surface errors (mm): ``validation_mm`` with the company that each target has in full, ``validation_missing_mm`` with company drawn as
+            batches draw it, the same at every look. Empty without held-out spines.
+        """
         if not self.validation:
             return {}
         live = {name: value.clone() for name, value in self.networks[stage].state_dict().items()}
@@ -253,7 +265,7 @@ class Trainer:
         for what, averages in (("average", self.average), ("best", self.best)):
             tensors |= {f"{what}.{name}.{k}": v for name, kept in averages.items() for k, v in kept.items()}
         card = {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "processes": self.fabric.world_size}
-        card |= {"started_from": self.started_from, "best_mm": {name: self.best_mm[name] for name in self.best}}
+        card |= {"started_from": self.started_from, "best_error": {name: self.best_error[name] for name in self.best}}
         write_weights(self.folder / "checkpoint.safetensors", tensors, card)
 
     def resume(self) -> bool:
@@ -286,8 +298,8 @@ class Trainer:
                 state.setdefault(int(number), {})[field] = value
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
         self.average = {name: tensors_under(tensors, f"average.{name}.") for name in STAGES}
-        for name, error in card.get("best_mm", {}).items():  # type: ignore[attr-defined]
-            self.best_mm[name], self.best[name] = error, tensors_under(tensors, f"best.{name}.")
+        for name, error in card.get("best_error", {}).items():  # type: ignore[attr-defined]
+            self.best_error[name], self.best[name] = error, tensors_under(tensors, f"best.{name}.")
         self.done = {name: int(card["done"][name]) for name in STAGES}  # type: ignore[index]
         return True
 

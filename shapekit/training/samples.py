@@ -33,8 +33,8 @@ WHOLE_SHARE = 0.35
 """Training patients without a fracture; as many again have theirs as often as people, the others far more often."""
 BROKEN_SHARE = 0.35
 """Share of bodies deformed in those."""
-BROKEN_FROM = 0.05
-"""Height loss from which a body counts as broken."""
+BROKEN_LOSS = 0.05
+"""Height loss beyond which a body counts as broken."""
 GIVEN_SHARE = 0.6
 """Spines whose masks hold bodies already; the others' bodies are cut from whole vertebrae."""
 
@@ -75,8 +75,8 @@ class Samples:
 
     @property
     def broken(self) -> NDArray[np.bool_]:
-        """Bodies that are known to be broken, and how they should look."""
-        return np.asarray(self.is_target & (self.loss > BROKEN_FROM))
+        """Which bodies are broken and have a known healthy shape; (n,) bool."""
+        return np.asarray(self.is_target & (self.loss > BROKEN_LOSS))
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` that appears when it is complete."""
@@ -217,7 +217,7 @@ def _samples(
     whole = np.array([not body.partial for body, _ in chosen])
     known = ~np.isnan(losses) & (whole if healthy is None else True)
     ranks = np.array([body.level.rank for body, _ in chosen], dtype=np.int16)
-    return Samples(subject, ranks, kept(measured), kept(twins), known, whole, losses)
+    return Samples(subject, ranks, as_held(measured), as_held(twins), known, whole, losses)
 
 
 def draw_training_patient(generator: Generator) -> Patient:
@@ -236,7 +236,7 @@ def draw_training_patient(generator: Generator) -> Patient:
     return draw_patient(generator, levels=plain.levels, sex=plain.sex, fractures=broken)
 
 
-def kept(values: NDArray[np.floating]) -> Half:
+def as_held(values: NDArray[np.floating]) -> Half:
     """Bring distances into the form that samples hold."""
     return np.asarray(np.clip(values, -KEPT_MM, KEPT_MM), dtype=np.float16)
 

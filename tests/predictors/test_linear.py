@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError
+from shapekit.predictors import linear
 from shapekit.predictors.linear import LEVELS, LinearModel
 
 SHAPE = (40, 32, 32)
@@ -62,7 +63,27 @@ def test_arrays_on_disk_give_the_same_model(model):
     assert np.abs(again.half(fields, (None, L1, L3, None), L2) - model.half(fields, (None, L1, L3, None), L2)).max() < 0.05
 
 
-def test_too_few_targets_are_told(model):
+def test_targets_in_several_companies_are_several_targets_also_in_pieces(monkeypatch):
+    people = [triple(size) for size in np.random.default_rng(1).normal(size=20)]
+    contexts = np.array([shape for person in people for shape in person], dtype=np.float32)
+    shapes, levels = contexts[1::3], np.full(20, L2)
+    seats = np.full((20, 2, 4, 2), -1)
+    seats[:, :, 1] = [[(3 * n, L1)] * 2 for n in range(20)]
+    seats[:, 0, 2] = [(3 * n + 2, L3) for n in range(20)]
+    apart = LinearModel.fit(shapes.repeat(2, axis=0), levels.repeat(2), contexts, seats.reshape(40, 1, 4, 2), components=4)
+    together = LinearModel.fit(shapes, levels, contexts, seats, components=4)
+    monkeypatch.setattr(linear, "AT_ONCE", 7)
+    pieces = LinearModel.fit(shapes, levels, contexts, seats, components=4)
+    first, _, last = triple(0.8)
+    fields = np.array([first, first, last, last], np.float32)
+    for places in ((None, L1, L3, None), (None, L1, None, None)):
+        want = apart.half(fields, places, L2)
+        for other in (together, pieces):
+            np.testing.assert_allclose(other.half(fields, places, L2), want, atol=1e-3)
+
+
+@pytest.mark.parametrize("companies", [1, 2])
+def test_too_few_targets_are_told(companies):
     none = np.zeros((2, *SHAPE), np.float32)
     with pytest.raises(InputError, match="2 healthy vertebrae"):
-        LinearModel.fit(none, np.zeros(2, int), none, np.full((2, 1, 4, 2), -1))
+        LinearModel.fit(none, np.zeros(2, int), none, np.full((2, companies, 4, 2), -1))

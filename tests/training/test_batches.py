@@ -45,23 +45,14 @@ def test_seats_are_the_nearest_whole_ones_in_order(cohort):
     assert any(slots[1] == 0 for slots in drawn)  # the next one took the seat
 
 
-def test_a_broken_neighbour_is_shown_as_it_was_measured_or_as_it_should_look(cohort):
-    spine = cohort[1]  # its second body is broken
+def test_a_broken_neighbour_is_shown_as_it_was_measured_or_as_it_is_expected(cohort):
+    predicted = np.full((40, 32, 32), 3.0, np.float16)
+    spine = dataclasses.replace(cohort[1], expected={1: predicted})  # its second body is broken
     plain = assembled([spine], [Seats(0, (None, None, 1, 2))])
     mended = assembled([spine], [Seats(0, (None, None, 1, 2), (False, False, True, True))])
     np.testing.assert_allclose(plain.fields[0, 2], spine.measured[1], atol=1e-3)
-    np.testing.assert_allclose(mended.fields[0, 2], spine.healthy[1], atol=1e-3)
-    assert torch.equal(plain.fields[0, 3], mended.fields[0, 3])
-
-
-def test_once_predicted_a_broken_neighbour_is_repaired_by_that_and_a_whole_one_never(cohort):
-    predicted = np.full((40, 32, 32), 3.0, np.float16)
-    spine = dataclasses.replace(cohort[1], expected={1: predicted, 2: predicted})
-    mended = assembled([spine], [Seats(0, (None, None, 1, 2), (True, True, True, True))])
     assert torch.equal(mended.fields[0, 2], torch.from_numpy(predicted).float())
-    np.testing.assert_allclose(mended.fields[0, 3], spine.measured[2], atol=1e-3)
-    plain = assembled([spine], [Seats(0, (None, None, 1, 2))])
-    np.testing.assert_allclose(plain.fields[0, 2], spine.measured[1], atol=1e-3)
+    assert torch.equal(plain.fields[0, 3], mended.fields[0, 3])  # nobody has said how it is expected
 
 
 def test_the_guess_is_the_linear_models_for_each_targets_own_company(cohort):
@@ -89,6 +80,7 @@ def test_of_a_users_spine_only_bodies_graded_as_whole_are_targets(ellipsoid_spin
         Level.L2: True,
         Level.L3: False,  # nobody has read it
     }
+    assert not found.broken.any()  # and of a broken one nobody knows how it should look
     assert np.array_equal(found.measured, found.healthy)
 
 

@@ -42,10 +42,10 @@ def in_one_process(folder, ranks):
     trainer = Trainer(CONFIG, guess(), COHORT[2:], [], folder)
     start = {name: value.clone() for name, value in weights_of(trainer).items()}
     for stage, number, steps in (("coarse", 0, CONFIG.coarse_steps), ("refine", 1, CONFIG.refine_steps)):
-        trainer.networks["coarse"].load_state_dict(trainer.average["coarse"])
+        trainer.enter(stage)
         for step in range(steps):
             trainer._set_rate(stage, step, steps)
-            batches = [draw_batch(COHORT[2:], trainer.targets, CONFIG.batch, key=(number, step, rank), seed=CONFIG.seed) for rank in ranks]
+            batches = [draw_batch(trainer.cohort, trainer.targets, CONFIG.batch, key=(number, step, rank), seed=CONFIG.seed) for rank in ranks]
             made = [trainer._made(stage, batch) for batch in batches]
             losses = [shape_loss(one, batch.target) for one, batch in zip(made, batches, strict=True)]
             if stage == "refine":
