@@ -46,19 +46,19 @@ class TrainingConfig:
 
     networks: str = "efficient"
     seed: int = 1000
-    patients: int = 660
+    patients: int = 1140
     components: int = 64
     coarse_width: int = 8
     width: int = 4
     critic_width: int = 16
     batch: int = 16
-    coarse_steps: int = 3500
-    refine_steps: int = 600
+    coarse_steps: int = 8000
+    refine_steps: int = 500
     rate: float = 1.2e-3
     critic_weight: float = 0.01
     averaging: float = 0.998
     precision: str = "32-true"
-    checkpoint_every: int = 300
+    checkpoint_every: int = 250
 
     def __post_init__(self) -> None:
         counts = ("patients", "components", "coarse_width", "width", "critic_width", "batch", "coarse_steps", "refine_steps", "checkpoint_every")
