@@ -38,8 +38,8 @@ def summary(rows: Sequence[Row], *, draws: int = 300, against: str = "generative
     dict
         For each predictor: counts; surface distance, Dice, turn and volume by context for healthy targets, and for fractured ones;
         of the ratios of expected to measured volume also the harmonic mean, which is 1 where the expected volume is the mean of what it
-        may be (the arithmetic one is then above 1); mean scores by grade; AUC, macro-F1, errors against the twins, coverage and width of
-        the intervals; and paired differences from ``against`` over the vertebrae both have scored (positive: more than it). A figure with
+        may be (the arithmetic one is then above 1); mean scores by grade; bias of fractured ones' scores by context; AUC, macro-F1, errors
+        against the twins, coverage and width of the intervals; and paired differences from ``against`` over the vertebrae both have scored (positive: more than it). A figure with
         an interval is a list of value, low, high (95 %).
     """
     names = [str(name) for name in dict.fromkeys(row["predictor"] for row in rows)]
@@ -94,7 +94,7 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
             str(g): [*mean(score, grade == g), float(score[grade == g].std()) if (grade == g).any() else float("nan")] for g in range(4)
         },
         "twin_score_by_grade": {str(g): mean(twin, grade == g) for g in range(4)},
-        "score_bias": mean(score - twin, any_),
+        "score_bias": {name: mean(score - twin, any_ & (context == name)) for name in CONTEXTS} | {"all": mean(score - twin, any_)},
         "score_error": {"healthy": mean(np.abs(score - twin), healthy), "fractured": mean(np.abs(score - twin), any_)},
         "width_of_errors": float(2 * NINETY_SD * (score - twin).std()),
         "relative_loss_error": mean(np.abs(column("relative_loss") - column("twin_relative_loss")), everyone),

@@ -105,6 +105,8 @@ def test_predictors_are_compared_vertebra_by_vertebra():
     assert low < value < high
     assert (low, high) == pytest.approx((0.25, 0.25), abs=0.02)
     assert found["mean"]["score_error_beyond_generative"]["fractured"][0] == pytest.approx(20)
+    assert found["mean"]["score_bias"]["intact"][0] == pytest.approx(-20)  # of the broken ones alone
+    assert np.isnan(found["mean"]["score_bias"]["one_side"][0])
     assert np.isnan(found["generative"]["auc_any_beyond_generative"][0])
     assert found["mean"]["harmonic_volume_ratio_healthy"][0] == pytest.approx(1.0, abs=0.1)
     assert found["mean"]["harmonic_volume_ratio_healthy"][0] < found["mean"]["volume_ratio_healthy"][0]
