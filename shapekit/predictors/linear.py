@@ -89,12 +89,12 @@ class LinearModel:
         Raises
         ------
         InputError
-            If there are fewer than three targets.
+            If there are fewer than three targets, counted once for each company.
         """
-        if len(shapes) < 3:
-            raise InputError(f"{len(shapes)} healthy vertebrae with neighbours were found, but a linear model needs at least 3.")
         companies = seats.shape[1]
         rows = len(shapes) * companies
+        if rows < 3:
+            raise InputError(f"{len(shapes)} healthy vertebrae with neighbours were found, but a linear model needs more.")
         count = min(components, rows - 1)
         total = sum((_clipped(some).sum(axis=0, dtype=np.float64) for some in _at_once(shapes)), np.zeros(shapes[0].size))
         mean = (total / len(shapes)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.predictors.linear import LEVELS
-from shapekit.training.samples import Samples, seeded
+from shapekit.training.samples import Samples, as_held, seeded
 
 GONE, ONE_SIDED, DROPPED, MENDED = 0.06, 0.12, 0.08, 0.5
 """Chances that a neighbour is missing and the next takes its seat, that one side is, that a slot is empty, that a broken one is shown repaired."""
@@ -111,6 +111,25 @@ def assembled(spines: Sequence[Samples], seats: Sequence[Seats], *, device: torc
         level[n] = PLACE_OF_RANK[int(spine.ranks[seat.target])]
     batch = Batch(*(torch.from_numpy(part).to(device) for part in (fields, present, level, target, places)))
     return replace(batch, fields=batch.fields.float(), target=batch.target.float())
+
+
+def repaired(spine: Samples, expect: Callable[[Batch], Tensor], *, device: torch.device = HOST) -> Samples:
+    """Say how a spine's broken bodies are expected: first from their neighbours as they are, then from these as they are expected.
+
+    Parameters
+    ----------
+    spine : Samples
+    expect : callable
+        Returns the shapes (B, 1, 40, 32, 32) in mm that are expected of a batch's targets.
+    device : torch.device
+        Where it wants its batches.
+    """
+    whom = [t for _, t in targets_of([spine]) if spine.broken[t] and spine.is_context[t]]
+    done = replace(spine, expected={})
+    for mended in (False, True) if whom else ():
+        batch = assembled([done] * len(whom), [full_seats(done, n, mended=mended) for n in whom], device=device)
+        done = replace(done, expected=dict(zip(whom, as_held(expect(batch)[:, 0].cpu().numpy()), strict=True)))
+    return done
 
 
 def draw_batch(

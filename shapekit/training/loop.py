@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -22,11 +22,11 @@ from shapekit.core.checks import InputError
 from shapekit.networks import gradient_penalty, read_weights, write_weights
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import LinearModel
-from shapekit.training.batches import Batch, assembled, draw_batch, draw_seats, full_seats, targets_of
+from shapekit.training.batches import Batch, assembled, draw_batch, draw_seats, full_seats, repaired, targets_of
 from shapekit.training.config import TrainingConfig
 from shapekit.training.learners import learner_of
 from shapekit.training.processes import launched
-from shapekit.training.samples import Samples, as_held, seeded
+from shapekit.training.samples import Samples, seeded
 
 STAGES = ("coarse", "refine")
 PENALTY = 10.0
@@ -118,19 +118,9 @@ class Trainer:
         if stage == "refine" and self.done["refine"] == 0:
             self.networks["coarse"].load_state_dict(self.average["coarse"])
         if self.learner.starts_from_fields:
+            expect, device = partial(self._before, stage), self.fabric.device
             with torch.no_grad():
-                self.cohort, self.validation = ([self._repaired(stage, spine) for spine in spines] for spines in (self.cohort, self.validation))
-
-    def _repaired(self, stage: str, spine: Samples) -> Samples:
-        """Say how a spine's broken bodies are expected: first from their neighbours as they are, then from these as they are expected."""
-        whom = [t for _, t in targets_of([spine]) if spine.broken[t] and spine.is_context[t]]
-        done = replace(spine, expected={})
-        for mended in (False, True) if whom else ():
-            batch = assembled([done] * len(whom), [full_seats(done, n, mended=mended) for n in whom], device=self.fabric.device)
-            shapes = self._before(stage, batch)
-            assert shapes is not None
-            done = replace(done, expected=dict(zip(whom, as_held(shapes[:, 0].cpu().numpy()), strict=True)))
-        return done
+                self.cohort, self.validation = ([repaired(one, expect, device=device) for one in some] for some in (self.cohort, self.validation))
 
     def _look(self, stage: str) -> dict[str, float]:
         """Judge the averaged weights on held-out spines, and keep them if they have erred least so far."""
@@ -188,7 +178,7 @@ class Trainer:
         verdict: Tensor = self._run("critic", context, shape, batch.level, batch.present).float().mean()
         return verdict
 
-    def _before(self, stage: str, batch: Batch) -> Tensor | None:
+    def _before(self, stage: str, batch: Batch) -> Any:
         """What a stage starts from: the learner's first guess, or for refine what coarse makes of it."""
         before = self.learner.first(batch)
         if stage == "refine":
@@ -231,13 +221,9 @@ class Trainer:
             kept.mul_(keep).add_(value, alpha=1 - keep)
 
     def validated(self, stage: str) -> dict[str, float]:
-        """Judge the averaged weights on held-out spines.
+        """Tell how far the averaged weights err on held-out spines, if there are any; mean surface errors in mm.
 
-        Returns
-        -------
-        dict
-            Mean surface errors (mm): ``validation_mm`` with the company that each target has in full, ``validation_missing_mm`` with company drawn as
-            batches draw it, the same at every look. Empty without held-out spines.
+        ``validation_mm``: with the company that each target has in full; ``validation_missing_mm``: drawn as batches draw it, the same at every look.
         """
         if not self.validation:
             return {}

@@ -82,8 +82,8 @@ def test_targets_in_several_companies_are_several_targets_also_in_pieces(monkeyp
             np.testing.assert_allclose(other.half(fields, places, L2), want, atol=1e-3)
 
 
-@pytest.mark.parametrize("companies", [1, 2])
-def test_too_few_targets_are_told(companies):
-    none = np.zeros((2, *SHAPE), np.float32)
-    with pytest.raises(InputError, match="2 healthy vertebrae"):
-        LinearModel.fit(none, np.zeros(2, int), none, np.full((2, companies, 4, 2), -1))
+@pytest.mark.parametrize(("count", "companies"), [(2, 1), (1, 2), (0, 2)])
+def test_too_few_targets_are_told(count, companies):
+    none = np.zeros((count, *SHAPE), np.float32)
+    with pytest.raises(InputError, match=f"{count} healthy vertebrae"):
+        LinearModel.fit(none, np.zeros(count, int), none, np.full((count, companies, 4, 2), -1))
