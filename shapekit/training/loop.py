@@ -102,7 +102,7 @@ class Trainer:
             for step in range(self.done[stage], steps[stage]):
                 self._set_rate(stage, step, steps[stage])
                 batch = self._batch(stage, step)
-                told = self._coarse_step(batch) if stage == "coarse" else self._refine_step(batch, step)
+                told = self._step(stage, batch, step)
                 self._keep_average(stage, step)
                 self.done[stage] = step + 1
                 if self.fabric.is_global_zero and ((step + 1) % self.config.checkpoint_every == 0 or step + 1 == steps[stage]):
@@ -143,22 +143,17 @@ class Trainer:
             for group in self.optimisers[name].param_groups:
                 group["lr"] = self.config.rate * top[name] * factor
 
-    def _coarse_step(self, batch: Batch) -> dict[str, float]:
-        loss = self.learner.loss(self._made("coarse", batch), batch)
-        self._descend("coarse", loss)
-        return {"loss": float(loss.detach())}
-
-    def _refine_step(self, batch: Batch, step: int) -> dict[str, float]:
-        made = self._made("refine", batch)
+    def _step(self, stage: str, batch: Batch, step: int) -> dict[str, float]:
+        made = self._made(stage, batch)
         loss = self.learner.loss(made, batch)
         told = {"loss": float(loss.detach())}
-        if self.config.critic_weight > 0:
+        if stage == "refine" and self.config.critic_weight > 0:
             shares = torch.rand(self.fabric.world_size, len(made), generator=torch.Generator().manual_seed(self.config.seed + step))
             apart, penalty = self._critic_loss(batch, made.detach(), shares[self.fabric.global_rank])
             self._descend("critic", apart + PENALTY * penalty)
             told["critic"] = -float(apart.detach())
             loss = loss - self.config.critic_weight * self._verdict(batch, made)
-        self._descend("refine", loss)
+        self._descend(stage, loss)
         return told
 
     def _critic_loss(self, batch: Batch, made: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
