@@ -40,8 +40,7 @@ def summary(rows: Sequence[Row], *, draws: int = 300, against: str = "generative
         of the ratios of expected to measured volume also the harmonic mean, which is 1 where the expected volume is the mean of what it
         may be (the arithmetic one is then above 1); mean scores by grade; the bias of fractured ones' scores by context; AUC, macro-F1, errors
         against the twins, coverage and width of the intervals; and paired differences from ``against`` over the vertebrae both have scored
-        (positive: more than it). A figure with
-        an interval is a list of value, low, high (95 %).
+        (positive: more than it). A figure with an interval is a list of value, low, high (95 %).
     """
     names = [str(name) for name in dict.fromkeys(row["predictor"] for row in rows)]
     mine = {name: [row for row in rows if row["predictor"] == name] for name in names}

@@ -94,7 +94,9 @@ class LinearModel:
         companies = seats.shape[1]
         rows = len(shapes) * companies
         if rows < 3:
-            raise InputError(f"{len(shapes)} healthy vertebrae with neighbours were found, but a linear model needs more.")
+            raise InputError(
+                f"{len(shapes)} healthy vertebrae with neighbours were found, too few for a linear model; give more spines with grades of 0."
+            )
         count = min(components, rows - 1)
         total = sum((_clipped(some).sum(axis=0, dtype=np.float64) for some in _at_once(shapes)), np.zeros(shapes[0].size))
         mean = (total / len(shapes)).astype(np.float32)
