@@ -90,7 +90,42 @@ class Stage(nn.Module):
         return out
 
 
-class Segmenter(nn.Module):
+class Pyramid(nn.Module):
+    """An encoder-decoder on ``folded`` volumes: finer levels add what they kept to what the coarser ones know.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels before folding.
+    channels : sequence of int
+        Of each of the four levels, from the finest.
+    """
+
+    def __init__(self, inputs: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        steps = list(pairwise(channels))
+        self.stem = nn.Conv3d(8 * inputs, channels[0], 3, padding=1)
+        self.encoder = nn.ModuleList([Stage(width) for width in channels])
+        self.down = nn.ModuleList([nn.Conv3d(fine, coarse, 2, stride=2) for fine, coarse in steps])
+        self.up = nn.ModuleList([nn.ConvTranspose3d(coarse, fine, 2, stride=2) for fine, coarse in steps])
+        self.decoder = nn.ModuleList([Stage(width) for width in channels[:-1]])
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Return each level's features, from the finest; (B, inputs, I, J, K), sides in multiples of 16 → (B, channels, I / 2, J / 2, K / 2) ..."""
+        h = self.stem(folded(x))
+        kept = []
+        for n, stage in enumerate(self.encoder):
+            h = stage(h)
+            if n < LEVELS - 1:
+                kept.append(h)
+                h = self.down[n](h)
+        found = [h]
+        for n in reversed(range(LEVELS - 1)):
+            found.append(self.decoder[n](self.up[n](found[-1]) + kept[n]))
+        return found[::-1]
+
+
+class Segmenter(Pyramid):
     """Image and memory → the next body, whether it is whole, and which level it is.
 
     Parameters
@@ -99,17 +134,10 @@ class Segmenter(nn.Module):
     """
 
     def __init__(self, sizes: SegmenterSizes) -> None:
-        super().__init__()
+        super().__init__(2, sizes.channels)
         self.sizes = sizes
-        channels = sizes.channels
-        steps = list(pairwise(channels))
-        self.stem = nn.Conv3d(8 * 2, channels[0], 3, padding=1)
-        self.encoder = nn.ModuleList([Stage(width) for width in channels])
-        self.down = nn.ModuleList([nn.Conv3d(fine, coarse, 2, stride=2) for fine, coarse in steps])
-        self.up = nn.ModuleList([nn.ConvTranspose3d(coarse, fine, 2, stride=2) for fine, coarse in steps])
-        self.decoder = nn.ModuleList([Stage(width) for width in channels[:-1]])
-        self.head = nn.Conv3d(channels[0], 8, 1)
-        self.about = nn.Sequential(nn.Linear(sum(channels), HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 2))
+        self.head = nn.Conv3d(sizes.channels[0], 8, 1)
+        self.about = nn.Sequential(nn.Linear(sum(sizes.channels), HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 2))
 
     def forward(self, image: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Look at patches.
@@ -128,20 +156,11 @@ class Segmenter(nn.Module):
         value : (B,)
             Its level's value: C1 = 1 ... T12 = 19, L1 = 20 ... L6 = 25.
         """
-        h = self.stem(folded(torch.cat([image, memory], dim=1)))
-        kept = []
-        for n, stage in enumerate(self.encoder):
-            h = stage(h)
-            if n < LEVELS - 1:
-                kept.append(h)
-                h = self.down[n](h)
-        found, stages = [h.mean(dim=(2, 3, 4))], []
-        for n in reversed(range(LEVELS - 1)):
-            h = self.decoder[n](self.up[n](h) + kept[n])
-            stages.append(h)
-        logits = self.head(h)
+        *stages, coarsest = self.features(torch.cat([image, memory], dim=1))
+        logits = self.head(stages[0])
         share = torch.sigmoid(logits.detach()).mean(dim=1, keepdim=True)
-        for n, h in enumerate(reversed(stages)):  # heads look where the body is, at every level
+        found = [coarsest.mean(dim=(2, 3, 4))]
+        for n, h in enumerate(stages):  # heads look where the body is, at every level
             here = functional.avg_pool3d(share, 2**n)
             found.append((h * here).sum(dim=(2, 3, 4)) / here.sum(dim=(2, 3, 4)).clamp(min=LEAST_SHARE))
         about = self.about(torch.cat(found, dim=1))

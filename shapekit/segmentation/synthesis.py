@@ -89,6 +89,17 @@ class Volume:
                 found[value] = where.astype(np.int16), self.body[tuple(where.T)].astype(np.float32) / 255
         return found
 
+    def coarser(self, times: int) -> Volume:
+        """Return the mean of blocks of so many voxels along each side; labels: the largest in a block, as where a phantom is drawn."""
+        sides = [side // times for side in self.hu.shape]
+        blocks = tuple(part for side in sides for part in (side, times))
+
+        def over(array: NDArray[np.generic]) -> NDArray[np.generic]:
+            return array[tuple(slice(side * times) for side in sides)].reshape(blocks)
+
+        hu, body, bone = (np.rint(over(part).mean(axis=(1, 3, 5), dtype=np.float32)).astype(part.dtype) for part in (self.hu, self.body, self.bone))
+        return Volume(hu, over(self.labels).max(axis=(1, 3, 5)), body, bone, self.spacing_mm * times, self.partial)
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -155,6 +166,65 @@ def draw_volume(index: int, *, seed: int, spacing_mm: float = 2.0) -> Volume:
     return Volume(np.rint(hu).astype(np.int16), labels, share, whole, spacing_mm)
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """What a lattice shows of a volume; all of the lattice's shape.
+
+    Parameters
+    ----------
+    hu : float32
+    labels : uint8
+        0 beyond the field of view, as are ``body`` and ``bone``.
+    body, bone : float32
+        Shares, 0-1.
+    inside : bool
+        The field of view.
+    """
+
+    hu: Array
+    labels: NDArray[np.uint8]
+    body: Array
+    bone: Array
+    inside: NDArray[np.bool_]
+
+    def looked(self, spacing_mm: float, generator: Generator) -> Array:
+        """Return scaled intensities with a random look; air beyond the field of view."""
+        hu = new_intensities(self.hu, self.body, self.bone, generator)
+        add_things(hu, self.bone, spacing_mm, generator)
+        hu = worse_scanner(hu, generator)
+        hu[~self.inside] = AIR_HU
+        return scaled(hu)
+
+
+def sampled(volume: Volume, lattice: Grid, view: Float) -> Sampled:
+    """Cut out of a volume what a lattice of its voxels shows within a field of view.
+
+    Parameters
+    ----------
+    volume : Volume
+    lattice : Grid
+        In the volume's voxels.
+    view : (m, 4) float
+        See ``field_of_view``.
+
+    Returns
+    -------
+    Sampled
+    """
+    inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
+    box, start = _around(lattice, volume.hu.shape)
+    source = Grid(volume.hu.shape, np.eye(4)).crop(start, volume.hu[box].shape)
+
+    def cut(array: NDArray[np.generic]) -> Array:
+        return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
+
+    axes, sides = np.eye(3), source.shape
+    nearest = [np.clip(np.rint(_along(lattice, axes[n]) - start[n]).astype(np.int32), 0, side - 1) for n, side in enumerate(sides)]
+    labels = np.where(inside, volume.labels[box].take((nearest[0] * sides[1] + nearest[1]) * sides[2] + nearest[2]), 0)
+    body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
+    return Sampled(cut(volume.hu), labels, body, bone, inside)
+
+
 def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sample, Sample]:
     """Draw one view of a phantom as a traversal would meet it, with two memories; one view in three shows nothing that is left to find.
 
@@ -171,8 +241,8 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
         Of one image: the second as after the first one's body was accepted; where there was none, as before the last one in the patch was.
         Twice the same where the patch shows no body.
     """
-    view = _field_of_view(volume, generator)
-    shown = _shown(volume, view)
+    view = field_of_view(volume, generator)
+    shown = shown_bodies(volume, view)
     empty = not shown or generator.random() < EMPTY_SHARE
     if empty:
         seen = len(volume.order)
@@ -192,17 +262,8 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
     onto = np.eye(4)
     onto[:3, :3], onto[:3, 3] = maps, middle - maps @ np.full(3, (patch - 1) / 2)
     lattice = Grid((patch, patch, patch), onto)
-    inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
-    box, start = _around(lattice, volume.hu.shape)
-    source = Grid(volume.hu.shape, np.eye(4)).crop(start, volume.hu[box].shape)
-
-    def cut(array: NDArray[np.generic]) -> Array:
-        return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
-
-    axes, sides = np.eye(3), source.shape
-    nearest = [np.clip(np.rint(_along(lattice, axes[n]) - start[n]).astype(np.int32), 0, side - 1) for n, side in enumerate(sides)]
-    labels = np.where(inside, volume.labels[box].take((nearest[0] * sides[1] + nearest[1]) * sides[2] + nearest[2]), 0)
-    body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
+    seen_there = sampled(volume, lattice, view)
+    labels, body = seen_there.labels, seen_there.body
     first, label = _next_body(volume, labels, body, left, maps)
     if label:
         second, other = _next_body(volume, labels, body, left[left.index(label) + 1 :], maps)
@@ -212,12 +273,8 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
     for value in after:
         own = labels == value
         if own.any():
-            masks[value] = _remembered(np.where(own, body, np.float32(0.0)), generator)
-    hu = new_intensities(cut(volume.hu), body, bone, generator)
-    add_things(hu, bone, volume.spacing_mm, generator)
-    hu = worse_scanner(hu, generator)
-    hu[~inside] = AIR_HU
-    image = scaled(hu)
+            masks[value] = remembered(np.where(own, body, np.float32(0.0)), generator)
+    image = seen_there.looked(volume.spacing_mm, generator)
     flip = slice(None, None, -1) if generator.random() < 0.5 else slice(None)
 
     def look(target: Array, value: int, recalled: Sequence[int]) -> Sample:
@@ -238,7 +295,7 @@ def _view(generator: Generator) -> Float:
     return np.asarray(random_rotation(TURN_DEG, generator=generator) * generator.uniform(1 - ZOOM, 1 + ZOOM))
 
 
-def _field_of_view(volume: Volume, generator: Generator) -> Float:
+def field_of_view(volume: Volume, generator: Generator) -> Float:
     """Half spaces that the scanner sees, (m, 4): a b c d with a x + b y + c z + d >= 0 of voxels x y z."""
     last = np.array(volume.hu.shape) - 1.0
     planes = [*np.hstack([np.eye(3), np.full((3, 1), 0.5)]), *np.hstack([-np.eye(3), last[:, None] + 0.5])]
@@ -278,7 +335,7 @@ def _along(lattice: Grid, direction: Float) -> Array:
     return np.asarray((i + np.float32(direction @ lattice.affine[:3, 3]))[:, None, None] + (j[:, None] + k))
 
 
-def _shown(volume: Volume, view: Float) -> list[int]:
+def shown_bodies(volume: Volume, view: Float) -> list[int]:
     """Which bodies, by their place from above, a field of view holds enough of."""
     where, share = (np.concatenate(parts) for parts in zip(*(volume.places[label] for label in volume.order), strict=True))
     starts = np.cumsum([0, *(len(volume.places[label][1]) for label in volume.order[:-1])])
@@ -321,7 +378,7 @@ def _visible(volume: Volume, label: int, view: Float, lattice: Grid) -> float:
     return float(share[inside].sum() / share.sum())
 
 
-def _remembered(share: Array, generator: Generator) -> NDArray[np.bool_]:
+def remembered(share: Array, generator: Generator) -> NDArray[np.bool_]:
     """What a segmentation makes of a body: exact, too large or small, displaced, or rough."""
     kind = generator.random()
     if kind < EXACT_MEMORY:
