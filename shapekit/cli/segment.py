@@ -1,14 +1,15 @@
-"""``shapekit segment``: CTs in, a label map of vertebral bodies and a table for each; and the training of its network."""
+"""``shapekit segment``: CTs in, a label map of vertebral bodies and a table for each; and the training of its networks."""
 
 from __future__ import annotations
 
 import csv
 import io
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -17,8 +18,23 @@ if TYPE_CHECKING:
     from shapekit.segmentation import FoundVertebra, Segmentation
 
 WAYS = ("iterative", "totalsegmentator")
-WEIGHTS_HELP = "Weights that `shapekit train --task segmentation` wrote; given several times, these networks look together; by default what ships."
-COLUMNS = ("level", "label", "complete", "complete_probability", "confidence", "vote", "volume_mm3", "centre_r_mm", "centre_a_mm", "centre_s_mm")
+WEIGHTS_HELP = (
+    "Weights that `shapekit train --task segmentation` or `--task levels` wrote; given several times, networks for one task look together; "
+    "for a task of which none is given, what ships."
+)
+COLUMNS = (
+    "level",
+    "level_probability",
+    "label",
+    "complete",
+    "complete_probability",
+    "confidence",
+    "vote",
+    "volume_mm3",
+    "centre_r_mm",
+    "centre_a_mm",
+    "centre_s_mm",
+)
 
 
 def segment(
@@ -55,6 +71,8 @@ def segment(
         except ShapekitError as error:
             codes.append(complain(str(error)))
             continue
+        if found.doubt:
+            complain(f"{found.labels.name}: {found.doubt}.")
         codes.append(0 if found.vertebrae else complain(f"no vertebral body was found in {found.labels.name}; its label map is empty.", code=1))
         if found.vertebrae and verbose and not quiet:
             for row in found.vertebrae:
@@ -139,32 +157,37 @@ def _save(found: Segmentation, folder: Path) -> None:
 
 def _row(one: FoundVertebra) -> list[object]:
     numbers = (one.complete_probability, one.confidence, one.vote, one.volume_mm3, *one.centre_mm)
-    return [str(one.level), one.label, int(one.complete), *(f"{number:.6g}" for number in numbers)]
+    return [str(one.level), f"{one.level_probability:.6g}", one.label, int(one.complete), *(f"{number:.6g}" for number in numbers)]
 
 
-def train_segmentation(
+def train_on_cts(
     output: Path,
+    task: str,
     config: Path | None,
     *,
     patients: int = 0,
     data: Path | None = None,
     kind: str = "auto",
+    start: Path | None = None,
     accelerator: str = "cpu",
     quiet: bool = False,
 ) -> tuple[Path, str]:
-    """Do what ``shapekit train --task segmentation`` does.
+    """Do what ``shapekit train --task segmentation`` and ``--task levels`` do.
 
     Parameters
     ----------
     output : Path
+    task : {"segmentation", "levels"}
     config : Path or None
-        YAML file of ``SegmenterConfig``'s options.
+        YAML file of ``SegmenterConfig``'s or ``LevelConfig``'s options.
     patients : int
         Instead of the configuration's number, unless 0.
     data : Path or None
         A data set of CTs with masks, instead of phantoms.
     kind : str
         Of the data set.
+    start : Path or None
+        Weights to go on from; ``shipped`` for the package's own.
     accelerator : str
         ``"cpu"`` or ``"cuda"``.
     quiet : bool
@@ -176,15 +199,21 @@ def train_segmentation(
 
     Raises
     ------
-    InputError, OutputError
-        As reading, drawing and training say.
+    UsageError, InputError, OutputError
+        As reading, drawing and training say, and if what is gone on from would be overwritten.
     """
     from shapekit.cli.app import complain
     from shapekit.cli.bars import counting
-    from shapekit.training import Scans, SegmenterConfig, draw_volumes, read_config, read_scans, train_segmenter
+    from shapekit.core.checks import UsageError
+    from shapekit.io.shipped import shipped_weights
+    from shapekit.training import LevelConfig, Scans, SegmenterConfig, draw_volumes, read_config, read_scans, train_levels, train_segmenter
 
-    options = read_config(config, SegmenterConfig) if config is not None else SegmenterConfig()
+    of: type[Any] = SegmenterConfig if task == "segmentation" else LevelConfig
+    options = read_config(config, of) if config is not None else of()
     options = replace(options, patients=patients) if patients else options
+    source = shipped_weights(task) if str(start) == "shipped" else start
+    if source is not None and source.resolve() == (output / f"{task}.safetensors").resolve():
+        raise UsageError(f"{source.name} would be overwritten by what starts from it; train in another folder.")
     scans: Scans | None = None
     if data is None:
         with counting("drawing phantoms", options.patients, quiet=quiet) as done:
@@ -194,11 +223,12 @@ def train_segmentation(
             scans = read_scans(data, output / "samples", options, kind=kind, progress=done)
         for note in scans.notes:
             complain(f"left out: {note}")
+    run: Callable[..., tuple[Path, str]] = train_segmenter if task == "segmentation" else train_levels
     with counting("training", options.steps, quiet=quiet) as done:
 
         def tell(step: int, _: int, told: dict[str, float]) -> None:
             done(step, " ".join(f"{name} {value:.3f}" for name, value in told.items()))
 
         if scans is None:
-            return train_segmenter(options, volumes, output, device=accelerator, progress=tell)
-        return train_segmenter(options, scans.learnt, output, watched=scans.watched, cohort=scans.cohort, device=accelerator, progress=tell)
+            return run(options, volumes, output, start=source, device=accelerator, progress=tell)
+        return run(options, scans.learnt, output, watched=scans.watched, cohort=scans.cohort, start=source, device=accelerator, progress=tell)

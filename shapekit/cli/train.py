@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from shapekit.training import Samples, TrainingConfig
 
 
+TASKS = ("shape", "segmentation", "levels")
+
+
 def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the weights, samples, logs and checkpoint.", metavar="DIR")],
-    task: Annotated[str, typer.Option(help="shape (a predictor of shapes), or segmentation (the network of `shapekit segment`).")] = "shape",
+    task: Annotated[str, typer.Option(help="shape (a predictor of shapes), segmentation or levels (the networks of `shapekit segment`).")] = "shape",
     predictor: Annotated[
         str, typer.Option(help="generative (coarse and refine networks), linear, or neighbours (its intervals only).")
     ] = "generative",
@@ -32,7 +35,7 @@ def train(
     start: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            help="Generative weights to go on from, or shipped for the package's own; without it networks learn from nothing.", metavar="FILE"
+            help="Weights of the same task to go on from, or shipped for the package's own; without it networks learn from nothing.", metavar="FILE"
         ),
     ] = None,
     patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
@@ -53,17 +56,17 @@ def train(
 
     quiet = quiet or not is_first()
     try:
-        if check_choice("task", task, ("shape", "segmentation")) == "segmentation":
-            from shapekit.cli.segment import train_segmentation
+        if check_choice("task", task, TASKS) != "shape":
+            from shapekit.cli.segment import train_on_cts
 
             if devices != "1":
-                return complain("--task segmentation trains on one device; leave --devices out.")
-            if start is not None:
-                return complain("--task segmentation starts anew; leave --start out.")
+                return complain(f"--task {task} trains on one device; leave --devices out.")
             if data is not None and patients:
-                return complain("--task segmentation learns from the CTs of --data or from phantoms; leave --patients or --data out.")
-            refuse_several("training a segmentation")
-            path, identity = train_segmentation(output, config, patients=patients, data=data, kind=kind, accelerator=accelerator, quiet=quiet)
+                return complain(f"--task {task} learns from the CTs of --data or from phantoms; leave --patients or --data out.")
+            refuse_several(f"training with --task {task}")
+            path, identity = train_on_cts(
+                output, task, config, patients=patients, data=data, kind=kind, start=start, accelerator=accelerator, quiet=quiet
+            )
             if not quiet:
                 typer.echo(f"{path.name}: {identity}")
             return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def shipped_weights(of: str) -> Path:
-    """Where the package's own weights lie: of a predictor by its name, or of ``"segmentation"``.
+    """Where the package's own weights lie: of a predictor by its name, ``"segmentation"`` or ``"levels"``.
 
     Examples
     --------

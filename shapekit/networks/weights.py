@@ -58,14 +58,14 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping
     return digest[:12]
 
 
-def read_weights(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, object], str]:
+def read_weights(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict[str, object], str]:
     """Read what ``write_weights`` wrote.
 
     Parameters
     ----------
     path : path
-    kind : str
-        What the card must say the weights are, e.g. ``"generative"``.
+    *kinds : str
+        What the card may say the weights are, e.g. ``"generative"``.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     from safetensors import SafetensorError, safe_open
 
     source = Path(path)
-    advice = f"give the file that `shapekit train` wrote, of the kind {kind}"
+    advice = f"give the file that `shapekit train` wrote, of the kind {' or '.join(kinds)}"
     try:
         if source.stat().st_size > MAX_BYTES:
             raise InputError(f"{source.name} is larger than {MAX_BYTES >> 30} GB, which no weights of shapekit are; {advice}.")
@@ -98,7 +98,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         if isinstance(error, InputError):
             raise
         raise InputError(f"{source.name} is no safetensors file that can be read ({type(error).__name__}); {advice}.") from error
-    if not isinstance(card, dict) or card.get("kind") != kind:
+    if not isinstance(card, dict) or card.get("kind") not in kinds:
         raise InputError(f"{source.name} holds weights of another kind ({card.get('kind') if isinstance(card, dict) else 'none'}); {advice}.")
     digest = _digest(tensors)
     if digest != header.get("sha256"):

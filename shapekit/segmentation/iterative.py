@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,14 @@ from shapekit.core.grid import Grid, centre_of, voxels_of
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
 from shapekit.io.shipped import shipped_weights
+from shapekit.networks import read_weights
 from shapekit.ops.sampling import resample_field
 from shapekit.segmentation.labelling import INCOMPLETE, SCHEME, VALUES, best_sequence
-from shapekit.segmentation.network import NetworkEye, read_segmenter
+from shapekit.segmentation.levels import KIND as LEVELS_KIND
+from shapekit.segmentation.levels import LevelReader, Named, read_levels
+from shapekit.segmentation.network import KIND, SURFACE, NetworkEye, read_segmenter
 from shapekit.segmentation.traversal import THRESHOLD, Eye, Piece, Traversal
+from shapekit.segmentation.views import view_of_pieces
 from shapekit.segmentation.working import check_hounsfield, scaled, to_working
 
 SMOOTH_VOXELS = 0.5
@@ -27,6 +31,9 @@ SMOOTH_VOXELS = 0.5
 
 EDGE_MM, EDGE_MM2 = 2.5, 100.0
 """A body that lies within this distance of the scan's end on this area or more goes on beyond it, whatever the network says of it."""
+
+SURE = 0.9
+"""Levels that are less probable are doubtful, which a note says."""
 
 LEAST_CONFIDENCE, LEAST_AT_EDGE = 0.78, 0.75
 """What is seen less clearly is no body, within a scan and at its end [assumed, from phantoms other than those it is judged by]."""
@@ -39,6 +46,8 @@ class FoundVertebra:
     Parameters
     ----------
     level : Level
+    level_probability : float
+        Of its being that level, 0-1; NaN where levels come from the bodies' votes alone.
     label : int
         Its value in the label map: VerSe's, and 100 more where it is not wholly visible.
     complete : bool
@@ -54,6 +63,7 @@ class FoundVertebra:
     """
 
     level: Level
+    level_probability: float
     label: int
     complete: bool
     complete_probability: float
@@ -73,10 +83,13 @@ class Segmentation:
         On the CT's grid; no levels where no spine was found.
     vertebrae : tuple of FoundVertebra
         From the head downward.
+    doubt : str
+        What levels may be instead, where one is less probable than ``SURE``; among the label map's notes, too. Else empty.
     """
 
     labels: LabelMap
     vertebrae: tuple[FoundVertebra, ...]
+    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +122,10 @@ def segment_ct(
     name : str
         What results call it.
     weights : path or sequence of paths, optional
-        Files that ``shapekit train --task segmentation`` wrote, whose networks look together; by default what ships.
+        Files that ``shapekit train`` wrote with ``--task segmentation`` or ``--task levels``; several networks for one task look together. For a
+        task of which no file is given it is what ships.
     eye : callable, optional
-        What looks at patches instead of a trained network; see ``traversal.Eye``.
+        What looks at patches instead of a trained network; see ``traversal.Eye``. Levels then follow from its votes alone.
     patch : int
         Side of the eye's patches, voxels; a trained network knows its own.
     spacing_mm : float
@@ -130,24 +144,46 @@ def segment_ct(
     InputError
         If the image is no CT in Hounsfield units, or the weights cannot be read.
     """
+    reader: LevelReader | None = None
+    identity, surface = "", THRESHOLD
     if eye is None:
-        eye = read_segmenter(shipped_weights("segmentation") if weights is None else weights, device=device)
-    identity, scatter = "", None
-    if isinstance(eye, NetworkEye):
-        patch, spacing_mm, identity, scatter = eye.sizes.patch, eye.sizes.spacing_mm, eye.identity, eye.scatter
+        eye, reader = _networks([weights] if isinstance(weights, str | Path) else weights or (), device)
+        patch, spacing_mm, surface = eye.sizes.patch, eye.sizes.spacing_mm, SURFACE
+        identity = f"{eye.identity} and {reader.identity}"
     check_hounsfield(image, name)
     working = to_working(image, spacing_mm)
     pieces = Traversal(scaled(working.array), eye, patch=patch, spacing_mm=spacing_mm, progress=progress).run()
-    drawn = [(piece, *drawn_at(piece, working.grid, image.grid)) for piece in pieces]
+    drawn = [(piece, *drawn_at(piece, working.grid, image.grid, surface=surface)) for piece in pieces]
     bodies = [
         _Drawn(piece, box, mask, ends)
         for piece, box, mask in drawn
         if mask.any() and piece.confidence >= (LEAST_AT_EDGE if (ends := _edge_mm2(mask, box, image.grid) >= EDGE_MM2) else LEAST_CONFIDENCE)
     ]
-    return _assembled(sorted(bodies, key=lambda body: -_centre(body.piece, working.grid)[2]), image.grid, name, identity, scatter)
+    bodies.sort(key=lambda body: -_centre(body.piece, working.grid)[2])
+    return _assembled(bodies, _named(bodies, working, reader), image.grid, name, identity)
 
 
-def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+def _networks(paths: Sequence[str | Path], device: str) -> tuple[NetworkEye, LevelReader]:
+    """Read the networks of both tasks, each file for that which its card names; what ships where none is given."""
+    by_kind: dict[object, list[str | Path]] = {}
+    for path in paths:
+        by_kind.setdefault(read_weights(path, KIND, LEVELS_KIND)[1]["kind"], []).append(path)
+    eyes, readers = (by_kind.get(kind) or [shipped_weights(kind)] for kind in (KIND, LEVELS_KIND))
+    return read_segmenter(eyes, device=device), read_levels(readers, device=device)
+
+
+def _named(bodies: Sequence[_Drawn], working: Image, reader: LevelReader | None) -> Named:
+    """Say which levels bodies are, from the head downward: as the network of levels has it, or by the votes of those that seem whole."""
+    if not bodies:
+        return Named((), (), (), 0.0)
+    pieces = [body.piece for body in bodies]
+    if reader is not None:
+        return reader(view_of_pieces(working, pieces))
+    levels = best_sequence([piece.value for piece in pieces], [piece.complete > THRESHOLD for piece in pieces])
+    return Named(tuple(levels), (math.nan,) * len(levels), (), math.nan)
+
+
+def drawn_at(piece: Piece, working: Grid, grid: Grid, *, surface: float = THRESHOLD) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
     """Draw a body at another resolution: without holes, smooth and in one piece.
 
     Parameters
@@ -155,6 +191,8 @@ def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slic
     piece : Piece
     working, grid : Grid
         The piece's own, and that of the CT.
+    surface : float
+        Smoothed probability at the surface.
 
     Returns
     -------
@@ -162,7 +200,7 @@ def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slic
         Where on the CT's grid.
     mask : bool array of the box's shape
     """
-    solid = np.where(ndimage.binary_fill_holes(piece.mask), np.maximum(piece.probability, THRESHOLD + 0.01), piece.probability)
+    solid = np.where(ndimage.binary_fill_holes(piece.mask), np.maximum(piece.probability, max(surface, THRESHOLD) + 0.01), piece.probability)
     smooth = ndimage.gaussian_filter(solid.astype(np.float32), SMOOTH_VOXELS, mode="nearest")
     sides = smooth.shape
     patch = working.crop(piece.start, (sides[0], sides[1], sides[2]))
@@ -176,7 +214,7 @@ def drawn_at(piece: Piece, working: Grid, grid: Grid) -> tuple[tuple[slice, slic
     if min(size) < 1:
         return box, np.zeros(size, bool)
     values = resample_field(np.ascontiguousarray(smooth), patch, grid.crop(start, (size[0], size[1], size[2])), adds_way=False)
-    pieces, count = ndimage.label(values > THRESHOLD)
+    pieces, count = ndimage.label(values > surface)
     if count > 1:
         return box, np.asarray(pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax()))
     return box, pieces > 0
@@ -198,14 +236,12 @@ def _edge_mm2(mask: NDArray[np.bool_], box: tuple[slice, slice, slice], grid: Gr
     return largest
 
 
-def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str, scatter: Mapping[Level, float] | None) -> Segmentation:
-    """Name bodies and write them into one label map; where two meet, the upper one keeps the voxels."""
-    trusted = [bool(body.piece.complete > THRESHOLD) for body in bodies]  # whoever seems whole has a vote, also at the scan's end
-    complete = [whole and not body.at_edge for whole, body in zip(trusted, bodies, strict=True)]
-    levels = best_sequence([body.piece.value for body in bodies], trusted, scatter) if bodies else []
+def _assembled(bodies: Sequence[_Drawn], named: Named, grid: Grid, name: str, identity: str) -> Segmentation:
+    """Write bodies into one label map; where two meet, the upper one keeps the voxels."""
     array = np.zeros(grid.shape, np.uint8)
     rows = []
-    for body, level, whole in zip(bodies, levels, complete, strict=True):
+    for body, level, probability in zip(bodies, named.levels, named.probability, strict=True):
+        whole = body.piece.complete > THRESHOLD and not body.at_edge
         if level is None or (level is Level.L6 and not whole):
             continue  # of a sacrum: an L6 is rare, and one of which a part is seen rarer
         piece, box = body.piece, body.box
@@ -217,12 +253,25 @@ def _assembled(bodies: list[_Drawn], grid: Grid, name: str, identity: str, scatt
         centre = grid.crop([part.start for part in box], grid.shape).to_world(centre_of(own))
         volume = float(np.count_nonzero(own)) * grid.voxel_mm3
         spot = (float(centre[0]), float(centre[1]), float(centre[2]))
-        rows.append(FoundVertebra(level, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))
+        rows.append(FoundVertebra(level, probability, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))
     cut = frozenset(row.label for row in rows if not row.complete)
     said = f"segmented by iterative instance segmentation{f', weights {identity}' if identity else ''}"
     below = len(bodies) - len(rows)
     said += f"; {below} below L5 taken for sacrum" if below else ""
-    notes = (said, "look at its bodies and levels before using what rests on them") if rows else (said, f"no vertebral body was found in {name}")
+    notes = [said, "look at its bodies and levels before using what rests on them" if rows else f"no vertebral body was found in {name}"]
+    doubt = _doubt(rows, named) if any(row.level_probability < SURE for row in rows) else ""
+    notes += [doubt] if doubt else []
     found = {row.label: row.level for row in rows}
-    labels = LabelMap(array, grid, found, name, SCHEME, cut, body_mask=array > 0 if rows else None, body_source="given" if rows else "", notes=notes)
-    return Segmentation(labels, tuple(rows))
+    labels = LabelMap(
+        array, grid, found, name, SCHEME, cut, body_mask=array > 0 if rows else None, body_source="given" if rows else "", notes=tuple(notes)
+    )
+    return Segmentation(labels, tuple(rows), doubt)
+
+
+def _doubt(rows: Sequence[FoundVertebra], named: Named) -> str:
+    """Say how doubtful the levels are, and what they may be instead."""
+    ends = [str(level or "sacrum") for level in (named.levels[0], named.levels[-1], named.other[0], named.other[-1])]
+    least = min(row.level_probability for row in rows)
+    return (
+        f"levels are doubtful: {ends[0]} to {ends[1]} (probability {least:.2f} and more), or {ends[2]} to {ends[3]} ({named.other_probability:.2f})"
+    )

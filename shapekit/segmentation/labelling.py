@@ -1,12 +1,9 @@
-"""Which levels bodies are: the consecutive sequence that all whole bodies' votes fit best (Lessmann et al. 2019, section 3.4).
-
-Theirs is the least sum of distances: the most likely sequence where all votes scatter alike by a Laplace distribution. Here those for each
-level may scatter in their own width.
-"""
+"""Which sequences of levels there are, and which of them bodies' own votes fit best (Lessmann et al. 2019, section 3.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,12 +27,59 @@ UNUSUAL_COST, LEAST_UNUSUAL = 0.3, 2.5
 """By how many levels a vote, and in all at least, an unusual spine must fit better: votes of one spine err alike [assumed]."""
 
 
+TRUNK = tuple(level for level in USUAL if not level.is_cervical)
+SPINES: tuple[tuple[tuple[Level, ...], float], ...] = (
+    (TRUNK[:-1], 0.914),
+    (TRUNK, 0.05),
+    ((*TRUNK[:12], Level.T13, *TRUNK[12:-1]), 0.02),
+    ((*TRUNK[:11], *TRUNK[12:-1]), 0.015),
+    ((*TRUNK[:12], Level.T13, *TRUNK[12:]), 0.001),
+)
+"""Which thoracic and lumbar levels a spine has, and how often, as in the phantoms: the usual ones, an L6, a T13, no T12, T13 and L6."""
+
+
+@lru_cache
+def candidates(count: int) -> tuple[tuple[tuple[Level | None, ...], ...], tuple[float, ...]]:
+    """List every consecutive sequence of so many thoracic and lumbar bodies.
+
+    Parameters
+    ----------
+    count : int
+
+    Returns
+    -------
+    sequences : tuple of tuples of Level or None
+        From the head downward; None below the last lumbar level. Each once.
+    shares : tuple of float
+        How often a spine has it, as far as that is known before one looks: the largest of those spines that hold it.
+
+    Raises
+    ------
+    InputError
+        If no spine has so many.
+
+    Examples
+    --------
+    >>> sequences, shares = candidates(18)
+    >>> [(str(sequence[-1]), share) for sequence, share in zip(sequences, shares) if sequence[0] is Level.T1 and Level.T13 not in sequence]
+    [('None', 0.914), ('L6', 0.05), ('None', 0.015)]
+    """
+    found: dict[tuple[Level | None, ...], float] = {}
+    for spine, share in SPINES:
+        row = [*spine, *[None] * BELOW]
+        for first in range(len(row) - count + 1):
+            found.setdefault(tuple(row[first : first + count]), share)
+    if not found:
+        raise InputError(f"{count} bodies were found, but a spine has {len(TRUNK) + 1} at most between neck and sacrum; check the scan.")
+    return tuple(found), tuple(found.values())
+
+
 def vote_of(level: Level) -> float:
     """Return what a network is taught to say of a level."""
     return EXTRA_VALUE if level is Level.T13 else float(VALUES[level])
 
 
-def best_sequence(votes: Sequence[float], complete: Sequence[bool], scatter: Mapping[Level, float] | None = None) -> list[Level | None]:
+def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Level | None]:
     """Name bodies from the head downward.
 
     Parameters
@@ -44,15 +88,12 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool], scatter: Map
         What each body is taken for: C1 = 1 ... L6 = 25.
     complete : sequence of bool
         Bodies that are wholly visible; only their votes count, unless there is none.
-    scatter : mapping of Level to float, optional
-        By how many levels votes for a level err on average: those that err less, as at the spine's ends, weigh more. By default all weigh alike.
 
     Returns
     -------
     list of Level or None
-        Consecutive levels, None below L6. Votes are most likely among these if they scatter about their levels' values by a Laplace distribution;
-        of equal ones the higher sequence is taken. An L6 only where the votes ask for it; a T13, or no T12, only where they do so clearly
-        (``UNUSUAL_COST``).
+        Consecutive levels, None below L6: those to whose values the votes' distances sum up to the least; of equal ones the higher sequence. An L6
+        only where the votes ask for it; a T13, or no T12, only where they do so clearly (``UNUSUAL_COST``).
 
     Raises
     ------
@@ -70,20 +111,12 @@ def best_sequence(votes: Sequence[float], complete: Sequence[bool], scatter: Map
         raise InputError(f"{len(votes)} bodies were found, but a spine has {len(USUAL)} at most above the sacrum; check the scan.")
     counted = [n for n, whole in enumerate(complete) if whole] or list(range(len(votes)))
     wanted = np.array([votes[n] for n in counted])
-    known = scatter or {}
-    typical = float(np.mean([*known.values()])) if known else 1.0
-    error = {level: known.get(level, typical) for level in Level}
     unusual = max(UNUSUAL_COST * len(counted), LEAST_UNUSUAL)
     least, best = np.inf, list[Level | None](USUAL[: len(votes)])
     for spine in (USUAL, *UNUSUAL):
         values = np.array([*(vote_of(level) for level in spine), *(VALUES[Level.L6] + 1.0 + np.arange(BELOW))])
-        errors = np.array([*(error[level] for level in spine), *[error[Level.L6]] * BELOW])
-        fits = []
         for first in range(len(values) - len(votes) + 1):
-            here = np.array(counted, int) + first
-            apart = np.abs(values[here] - wanted)
-            fits.append((round(float((apart / errors[here] + np.log(errors[here])).sum()), 9), first, float(apart.sum())))
-        _, first, apart_in_all = min(fits)  # the most likely of this spine; of spines the one whose votes are nearest
-        if (cost := apart_in_all + (0.0 if spine is USUAL else unusual)) < least:
-            least, best = cost, [*spine, *[None] * BELOW][first : first + len(votes)]
+            apart = round(float(np.abs(values[np.array(counted, int) + first] - wanted).sum()), 9)
+            if (cost := apart + (0.0 if spine is USUAL else unusual)) < least:
+                least, best = cost, [*spine, *[None] * BELOW][first : first + len(votes)]
     return best

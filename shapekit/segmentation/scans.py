@@ -14,7 +14,7 @@ from shapekit.core.levels import Level, typical_gap
 from shapekit.core.values import Body, Image, LabelMap
 from shapekit.ops import resample_field
 from shapekit.segmentation.labelling import VALUES
-from shapekit.segmentation.synthesis import Volume
+from shapekit.segmentation.volume import Volume
 from shapekit.segmentation.working import AIR_HU, check_hounsfield, to_working, working_grid
 from shapekit.spine import extract_bodies
 

@@ -1,37 +1,31 @@
 """Training patches without patients: phantoms' CTs whose looks are drawn at random, so that a network learns shapes and not a simulator.
 
-A ``Volume`` is one phantom and the bones beside its spine on the working grid, drawn once. A patch is cut out of it turned, scaled and
-mirrored; bones, soft tissue and air then get other intensities, and bars, blobs, screws, cement, gradients, blur, thick slices and noise
-are added [all ranges assumed]. Fields of view end anywhere; the bodies at their ends, the hardest and the rarest, are drawn more often
-than others. The memory holds what a traversal from the head downward would have found by then.
+A patch is cut out of a ``Volume`` turned, scaled, bent and mirrored; bones, soft tissue and air then get other intensities, and bars, blobs,
+screws, cement, gradients, blur, thick slices and noise are added [all ranges assumed]. Fields of view end anywhere; the bodies at their ends, the
+hardest and the rarest, are drawn more often than others. The memory holds what a traversal from the head downward would have found by then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator, SeedSequence
+from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from shapekit.core.grid import Grid, voxels_of
-from shapekit.ops.sampling import resample_field
-from shapekit.phantom import acquire, draw_look, draw_patient, patient_generator, random_rotation, scan_grid, simulate_ct
-from shapekit.segmentation.labelling import VALUES, vote_of
+from shapekit.core.grid import Grid
+from shapekit.ops.sampling import resample_field, sample_field
+from shapekit.phantom import random_rotation
+from shapekit.segmentation.labelling import vote_of
 from shapekit.segmentation.looks import add_things, new_intensities, worse_scanner
-from shapekit.segmentation.surroundings import ABOVE_MM, BELOW_MM, surround
+from shapekit.segmentation.volume import LEVELS, Volume
 from shapekit.segmentation.working import AIR_HU, scaled
 
 Array = NDArray[np.float32]
 Float = NDArray[np.float64]
 
-MARGIN_MM = 36.0
-TILT_DEG = 12.0
-STREAM = 3
-"""Of a phantom's random numbers: those of its place and look here, beside those of cohorts."""
 EMPTY_SHARE = 1 / 3
 COMPLETE_FROM = 0.98
 VISIBLE_MM3 = 500.0
@@ -47,58 +41,8 @@ EXACT_MEMORY = 0.4
 MISSED_SHARE = 0.1
 """How often memory lacks one of the last bodies, which then is the one to find."""
 TURN_DEG, ZOOM = 8.0, 0.12
-LEVELS = {value: level for level, value in VALUES.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """One phantom, or one scan whose bodies are known, on the working grid; its axes stand for right, anterior and superior.
-
-    Parameters
-    ----------
-    hu : (i, j, k) int16
-        Its CT; a phantom's without noise.
-    labels : (i, j, k) uint8
-        Which vertebra's body a voxel touches: VerSe's values.
-    body, bone : (i, j, k) uint8
-        Share of a voxel that is vertebral body, or any part of a vertebra; 255 is all.
-    spacing_mm : float
-    partial : frozenset of int
-        Label values of bodies of which the scan itself shows a part only.
-    """
-
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-    body: NDArray[np.uint8]
-    bone: NDArray[np.uint8]
-    spacing_mm: float
-    partial: frozenset[int] = frozenset()
-
-    @cached_property
-    def order(self) -> tuple[int, ...]:
-        """Label values from the head downward."""
-        return tuple(sorted((int(value) for value in np.unique(self.labels) if value), key=lambda value: LEVELS[value].rank))
-
-    @cached_property
-    def places(self) -> dict[int, tuple[NDArray[np.int16], Array]]:
-        """By label value: the voxels that a body touches, (n, 3), and how much of each is body, (n,)."""
-        found = {}
-        for value, box in enumerate(ndimage.find_objects(self.labels), start=1):
-            if box is not None:
-                where = voxels_of(self.labels[box] == value) + [part.start for part in box]
-                found[value] = where.astype(np.int16), self.body[tuple(where.T)].astype(np.float32) / 255
-        return found
-
-    def coarser(self, times: int) -> Volume:
-        """Return the mean of blocks of so many voxels along each side; labels: the largest in a block, as where a phantom is drawn."""
-        sides = [side // times for side in self.hu.shape]
-        blocks = tuple(part for side in sides for part in (side, times))
-
-        def over(array: NDArray[np.generic]) -> NDArray[np.generic]:
-            return array[tuple(slice(side * times) for side in sides)].reshape(blocks)
-
-        hu, body, bone = (np.rint(over(part).mean(axis=(1, 3, 5), dtype=np.float32)).astype(part.dtype) for part in (self.hu, self.body, self.bone))
-        return Volume(hu, over(self.labels).max(axis=(1, 3, 5)), body, bone, self.spacing_mm * times, self.partial)
+BENT_SHARE, KNOTS, BEND_MM = 0.6, 6, 2.5
+"""How often a patch is bent (as Lessmann et al. 2019 do), by how many random shifts along each axis, and their largest SD. Its faces stay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,46 +68,6 @@ class Sample:
     target: Array
     complete: float
     value: float
-
-
-def draw_volume(index: int, *, seed: int, spacing_mm: float = 2.0) -> Volume:
-    """Draw phantom ``index`` of a seed.
-
-    Parameters
-    ----------
-    index, seed : int
-    spacing_mm : float
-
-    Returns
-    -------
-    Volume
-
-    Examples
-    --------
-    >>> volume = draw_volume(0, seed=1, spacing_mm=4.0)
-    >>> volume.hu.shape == volume.body.shape, len(volume.order) >= 15
-    (True, True)
-    """
-    patient = draw_patient(patient_generator(seed, index))
-    generator = np.random.default_rng(SeedSequence(seed, spawn_key=(index, STREAM)))
-    grid = scan_grid(patient, spacing_mm, margin_mm=MARGIN_MM, rotation=random_rotation(TILT_DEG, generator=generator))
-    below, above = (round((reach - MARGIN_MM) / spacing_mm) for reach in (BELOW_MM, ABOVE_MM))
-    grid = grid.crop((0, 0, -below), (*grid.shape[:2], grid.shape[2] + below + above))
-    affine = grid.affine.copy()
-    affine[:3, :3] /= 2
-    affine[:3, 3] = grid.to_world((-0.25, -0.25, -0.25))
-    i, j, k = grid.shape
-    scan = acquire(patient, Grid((2 * i, 2 * j, 2 * k), affine), generator=generator, noise_mm=0.0, defects=0.0)
-    assert scan.labels.body_mask is not None
-    of_body = np.where(scan.labels.body_mask, scan.labels.array, 0).reshape(i, 2, j, 2, k, 2)
-    bone = (scan.labels.array > 0).reshape(i, 2, j, 2, k, 2)
-    look = replace(draw_look(patient, generator=generator), noise_hu=0.0)
-    hu = simulate_ct(patient, grid, look, generator=generator).array.astype(np.float32)
-    surround(hu, patient, grid, np.asarray(bone.any(axis=(1, 3, 5))), generator)
-    labels = of_body.max(axis=(1, 3, 5)).astype(np.uint8)
-    share = ((of_body > 0).mean(axis=(1, 3, 5), dtype=np.float32) * 255).round().astype(np.uint8)
-    whole = (bone.mean(axis=(1, 3, 5), dtype=np.float32) * 255).round().astype(np.uint8)
-    return Volume(np.rint(hu).astype(np.int16), labels, share, whole, spacing_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +100,7 @@ class Sampled:
         return scaled(hu)
 
 
-def sampled(volume: Volume, lattice: Grid, view: Float) -> Sampled:
+def sampled(volume: Volume, lattice: Grid, view: Float, *, bend: Float | None = None) -> Sampled:
     """Cut out of a volume what a lattice of its voxels shows within a field of view.
 
     Parameters
@@ -206,23 +110,42 @@ def sampled(volume: Volume, lattice: Grid, view: Float) -> Sampled:
         In the volume's voxels.
     view : (m, 4) float
         See ``field_of_view``.
+    bend : (*lattice.shape, 3) float, optional
+        How far from its place, in the volume's voxels, each point looks.
 
     Returns
     -------
     Sampled
     """
-    inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
     box, start = _around(lattice, volume.hu.shape)
-    source = Grid(volume.hu.shape, np.eye(4)).crop(start, volume.hu[box].shape)
+    sides = volume.hu[box].shape
+    source = Grid(volume.hu.shape, np.eye(4)).crop(start, sides)
+    if bend is None:
+        inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
+        places = [_along(lattice, axis) for axis in np.eye(3)]
+    else:
+        points = lattice.points() + bend
+        inside = _inside(points, view)
+        held = np.clip(points, start, start + np.array(sides) - 1)
+        places = list(np.moveaxis(points, -1, 0))
 
     def cut(array: NDArray[np.generic]) -> Array:
-        return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
+        values = np.ascontiguousarray(array[box], np.float32)
+        return resample_field(values, source, lattice, adds_way=False) if bend is None else sample_field(values, source, held)
 
-    axes, sides = np.eye(3), source.shape
-    nearest = [np.clip(np.rint(_along(lattice, axes[n]) - start[n]).astype(np.int32), 0, side - 1) for n, side in enumerate(sides)]
+    nearest = [np.clip(np.rint(along - first).astype(np.int32), 0, side - 1) for along, first, side in zip(places, start, sides, strict=True)]
     labels = np.where(inside, volume.labels[box].take((nearest[0] * sides[1] + nearest[1]) * sides[2] + nearest[2]), 0)
     body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
     return Sampled(cut(volume.hu), labels, body, bone, inside)
+
+
+def random_bend(side: int, largest: float, generator: Generator) -> Float:
+    """Draw how a cube of voxels is bent: smooth shifts whose SD is ``largest`` at most in its middle, none at its faces; (side, side, side, 3)."""
+    smooth = ndimage.zoom(np.eye(KNOTS), (side / KNOTS, 1.0), order=3)
+    shifts = generator.standard_normal((KNOTS, KNOTS, KNOTS, 3)) * generator.uniform(0.0, largest)
+    inward = np.sin(np.pi * (np.arange(side) + 0.5) / side)
+    ends = smooth * inward[:, None]
+    return np.asarray(np.einsum("ai,bj,ck,ijkx->abcx", ends, ends, ends, shifts, optimize=True))
 
 
 def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sample, Sample]:
@@ -262,7 +185,8 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
     onto = np.eye(4)
     onto[:3, :3], onto[:3, 3] = maps, middle - maps @ np.full(3, (patch - 1) / 2)
     lattice = Grid((patch, patch, patch), onto)
-    seen_there = sampled(volume, lattice, view)
+    bend = random_bend(patch, BEND_MM / volume.spacing_mm, generator) if generator.random() < BENT_SHARE else None
+    seen_there = sampled(volume, lattice, view, bend=bend)
     labels, body = seen_there.labels, seen_there.body
     first, label = _next_body(volume, labels, body, left, maps)
     if label:

@@ -1,6 +1,7 @@
 """In: phantoms drawn here, masks with grades, or CTs with masks. Out: weights (safetensors) for ``shapekit score --weights``."""
 
-from shapekit.training.config import SegmenterConfig, TrainingConfig, read_config
+from shapekit.training.config import LevelConfig, SegmenterConfig, TrainingConfig, read_config
+from shapekit.training.levels import train_levels
 from shapekit.training.linear import fit_linear
 from shapekit.training.loop import train_networks
 from shapekit.training.package import write_predictor
@@ -10,6 +11,7 @@ from shapekit.training.segmenter import train_segmenter
 from shapekit.training.volumes import Scans, draw_volumes, read_scans
 
 __all__ = [
+    "LevelConfig",
     "Samples",
     "Scans",
     "SegmenterConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "samples_of_dataset",
     "samples_of_phantom",
     "samples_of_spine",
+    "train_levels",
     "train_networks",
     "train_segmenter",
     "write_predictor",

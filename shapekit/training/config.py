@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from shapekit.core.checks import InputError
-from shapekit.segmentation import SegmenterSizes
+from shapekit.segmentation import LevelSizes, SegmenterSizes
 
 NETWORKS = ("efficient", "paper")
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,55 @@ class SegmenterConfig:
     def __post_init__(self) -> None:
         _check_options(self, ("patients", "batch", "steps", "checkpoint_every", "watched"))
         SegmenterSizes(self.width, self.patch, self.spacing_mm, self.growth)
-        if self.precision not in ("32-true", "bf16-mixed"):
-            raise InputError(f"precision is {self.precision!r}, but must be '32-true' or 'bf16-mixed'; correct the configuration.")
 
 
-Config = TypeVar("Config", TrainingConfig, SegmenterConfig)
+@dataclass(frozen=True)
+class LevelConfig:
+    """Options of ``shapekit train --task levels``; a YAML file may give any of them by name.
+
+    Parameters
+    ----------
+    seed : int
+        Of the weights' start, the phantoms and the views.
+    patients : int
+        Phantoms to draw; one in twenty, at least one, is held out to watch the training.
+    width, growth : int
+        See ``LevelSizes``.
+    spacing_mm : float
+        Of the volumes that are drawn or read; views have 4 mm, of which it must be a part.
+    batch, steps : int
+        Views a step, and steps.
+    rate : float
+        Highest learning rate (Adam, cosine).
+    precision : str
+        ``"bf16-mixed"`` takes a fraction of the time where the processor multiplies bfloat16 (AMX), far longer where it does not; else ``"32-true"``.
+    checkpoint_every : int
+        Steps.
+    watched : int
+        Batches of held-out phantoms that are named at each checkpoint.
+    """
+
+    seed: int = 1000
+    patients: int = 360
+    width: int = 24
+    growth: int = 24
+    spacing_mm: float = 2.0
+    batch: int = 2
+    steps: int = 6000
+    rate: float = 1e-3
+    precision: str = "32-true"
+    checkpoint_every: int = 500
+    watched: int = 60
+
+    def __post_init__(self) -> None:
+        _check_options(self, ("patients", "batch", "steps", "checkpoint_every", "watched"))
+        LevelSizes(self.width, self.growth)
 
 
-def _check_options(config: TrainingConfig | SegmenterConfig, counts: tuple[str, ...]) -> None:
+Config = TypeVar("Config", TrainingConfig, SegmenterConfig, LevelConfig)
+
+
+def _check_options(config: TrainingConfig | SegmenterConfig | LevelConfig, counts: tuple[str, ...]) -> None:
     """Complain about values of another type, and counts below 1."""
     for field in fields(config):
         value = getattr(config, field.name)
@@ -131,6 +173,8 @@ def _check_options(config: TrainingConfig | SegmenterConfig, counts: tuple[str, 
     for name in counts:
         if getattr(config, name) < 1:
             raise InputError(f"{name} is {getattr(config, name)}, but must be at least 1; correct the configuration.")
+    if config.precision not in PRECISIONS:
+        raise InputError(f"precision is {config.precision!r}, but must be {' or '.join(map(repr, PRECISIONS))}; correct the configuration.")
 
 
 CONFIGURATIONS = {
@@ -154,11 +198,11 @@ def read_config(path: str | Path, kind: Any = TrainingConfig) -> Any:
     path : path
         For training of predictors also the name of a configuration: ``"efficient"`` or ``"paper"``.
     kind : type
-        ``TrainingConfig`` or ``SegmenterConfig``.
+        ``TrainingConfig``, ``SegmenterConfig`` or ``LevelConfig``.
 
     Returns
     -------
-    TrainingConfig or SegmenterConfig
+    object of that type
 
     Raises
     ------

@@ -1,29 +1,21 @@
-"""Train the network of iterative instance segmentation on phantoms or scans with random looks; on a CPU it resumes to the bit."""
+"""Train the network of iterative instance segmentation on phantoms or scans with random looks."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from joblib import cpu_count
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
-from shapekit.core.checks import InputError
-from shapekit.core.levels import Level
-from shapekit.networks import read_weights, write_weights
 from shapekit.ops import signed_distance
 from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_looks, segmenter_card
-from shapekit.segmentation.labelling import vote_of
+from shapekit.segmentation.network import KIND
 from shapekit.training.config import SegmenterConfig
-from shapekit.training.loop import WARM_UP, tensors_under
-from shapekit.training.package import USE
-from shapekit.version import __version__
+from shapekit.training.steps import Progress, StepTrainer, held_out
 
 FIRST_LAMBDA, RISE = 0.1, 0.5
 """Weight of false positives at first, and the share of all steps over which it rises to 1."""
@@ -32,20 +24,7 @@ NEAR, REACH_MM2 = 8.0, 36.0
 TYPICAL_MM3 = 150_000.0
 """Weighted volume of a usual body: brings the paper's sum over voxels to the order of 1."""
 LABEL_WEIGHT = 0.02
-HELD_OUT = 20
-"""One in so many only watches."""
-DRAWING = 2
-"""Processes that draw batches: on a CPU one draws about as long as a step takes; beside a GPU every core but this process's draws, up to a number."""
-MOST_DRAWING = 16
-OF_SCANS = {"licence": "not stated; the scans' own terms decide", "limits": "thoracic and lumbar levels, as its cohort shows them"}
-"""What the card of weights from a user's scans says instead of the phantoms'."""
-VALIDATION_STREAM, SCATTER_STREAM = 1, 2
-SCATTER_VIEWS, SCATTER_REACH, LEAST_SCATTER = 240, 0.7, 0.2
-"""Views on which the votes' errors are measured, over how many levels their means are smoothed (SD), and what an error is taken for at least
-[assumed: real CTs differ from what is learnt from]."""
-CENTRED = 4.0
-"""A body is looked at by a patch that stands still when its middle lies within so many voxels of the patch's."""
-Progress = Callable[[int, int, dict[str, float]], None]
+VALIDATION_STREAM = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +54,6 @@ def nearness(target: Tensor, spacing_mm: float) -> Tensor:
     """Weight voxels by their distance d (mm) from a body's surface: 1 + 8 exp(-d² / 36); (B, 1, P, P, P) shares of body → the same shape."""
     distance = signed_distance(target[:, 0] > 0.5, (spacing_mm,) * 3)
     return 1.0 + NEAR * torch.exp(-(distance**2) / REACH_MM2)[:, None]
-
-
-def off_centre(target: Tensor) -> Tensor:
-    """Largest distance along an axis, in voxels, of bodies' middles from their patches'; (B, 1, P, P, P) → (B,), 0 where there is no body."""
-    ramp = torch.arange(target.shape[-1], device=target.device) - (target.shape[-1] - 1) / 2
-    total = target.sum(dim=(1, 2, 3, 4)).clamp(min=1e-6)
-    sums = [target.sum(dim=[axis for axis in (1, 2, 3, 4) if axis != kept]) @ ramp for kept in (2, 3, 4)]
-    return torch.stack([(part / total).abs() for part in sums]).amax(dim=0)
 
 
 def segmenter_loss(outputs: tuple[Tensor, Tensor, Tensor], batch: Patches, *, fp_weight: float, cross_entropy: float, spacing_mm: float) -> Tensor:
@@ -122,19 +93,8 @@ def draw_batch_of_patches(volumes: Sequence[Volume], config: SegmenterConfig, st
     return gathered([sample for pair in drawn for sample in pair])
 
 
-class Steps(Dataset[Patches]):
-    """The batch of each step, by its number."""
-
-    def __init__(self, volumes: Sequence[Volume], config: SegmenterConfig) -> None:
-        self.volumes, self.config = volumes, config
-
-    def __getitem__(self, step: int) -> Patches:
-        """Draw it."""
-        return draw_batch_of_patches(self.volumes, self.config, step)
-
-
-class SegmenterTrainer:
-    """One run: network, optimiser and where they stand.
+class SegmenterTrainer(StepTrainer[Patches]):
+    """One run of the segmentation's network.
 
     Parameters
     ----------
@@ -147,125 +107,64 @@ class SegmenterTrainer:
         A torch device.
     cohort : str
         What scans these are; empty for phantoms, which the configuration tells.
+    start : path, optional
+        Weights to go on from.
     """
 
+    kind = KIND
+
     def __init__(
-        self, config: SegmenterConfig, volumes: Sequence[Volume], watched: Sequence[Volume], folder: Path, *, device: str = "cpu", cohort: str = ""
+        self,
+        config: SegmenterConfig,
+        volumes: Sequence[Volume],
+        watched: Sequence[Volume],
+        folder: Path,
+        *,
+        device: str = "cpu",
+        cohort: str = "",
+        start: str | Path | None = None,
     ) -> None:
-        self.config, self.volumes, self.watched, self.device, self.cohort = config, volumes, watched, device, cohort
-        self.path = folder / "segmentation-checkpoint.safetensors"
-        torch.manual_seed(config.seed)
+        self.volumes, self.watched = volumes, watched
         sizes = SegmenterSizes(config.width, config.patch, config.spacing_mm, config.growth)
-        self.network = Segmenter(sizes).to(device)
-        if device != "cpu":
-            self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as a GPU's convolutions are fastest
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate)
-        self.done = 0
+        super().__init__(config, lambda: Segmenter(sizes), folder / "segmentation-checkpoint.safetensors", device=device, cohort=cohort, start=start)
+        self.config: SegmenterConfig = config
 
-    def run(self, progress: Progress | None = None) -> None:
-        """Train what is left; other processes draw the next batches meanwhile."""
-        config = self.config
-        left = range(self.done, config.steps)
-        drawing = DRAWING if self.device == "cpu" else min(max(cpu_count() - 1, DRAWING), MOST_DRAWING)
-        batches = DataLoader(Steps(self.volumes, config), batch_size=None, sampler=left, num_workers=drawing, prefetch_factor=2)
-        for step, batch in zip(left, batches, strict=True):
-            told = {"loss": self._step(batch.to(self.device), step)}
-            self.done = step + 1
-            if self.done % config.checkpoint_every == 0 or self.done == config.steps:
-                told |= self.validated()
-                self.save_checkpoint()
-            if progress is not None:
-                progress(self.done, config.steps, told)
+    def draw(self, step: int) -> Patches:
+        """Draw the batch of a step."""
+        return draw_batch_of_patches(self.volumes, self.config, step)
 
-    def _step(self, batch: Patches, step: int) -> float:
-        share = step / self.config.steps
-        factor = min((step + 1) / WARM_UP, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.rate * factor
-        loss = self.loss(batch, fp_weight=FIRST_LAMBDA + (1 - FIRST_LAMBDA) * min(share / RISE, 1.0))
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        return float(loss.detach())
+    def objective(self, batch: Patches, share: float) -> Tensor:
+        """Return the loss; false positives count more and more over the first half."""
+        return self.loss(batch.to(self.device), fp_weight=FIRST_LAMBDA + (1 - FIRST_LAMBDA) * min(share / RISE, 1.0))
 
     def loss(self, batch: Patches, *, fp_weight: float = 1.0) -> Tensor:
         """Return what is minimised; see ``segmenter_loss``."""
-        with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=self.config.precision == "bf16-mixed"):
+        with self.rounded():
             outputs = self.network(batch.image, batch.memory)
         logits, complete, value = (part.float() for part in outputs)
         return segmenter_loss(
             (logits, complete, value), batch, fp_weight=fp_weight, cross_entropy=self.config.cross_entropy, spacing_mm=self.config.spacing_mm
         )
 
-    def _watched(self, number: int, stream: int) -> Iterator[tuple[Patches, tuple[Tensor, Tensor, Tensor]]]:
-        """Batches of held-out phantoms, and what the network says of them."""
-        self.network.eval()
-        for step in range(number):
-            batch = draw_batch_of_patches(self.watched, self.config, step, stream=stream).to(self.device)
-            with torch.no_grad():
-                told = self.network(batch.image, batch.memory)
-            yield batch, told
-        self.network.train()
-
     def validated(self) -> dict[str, float]:
         """Mean Dice, level error (levels) and share told rightly whole or cut, on patches of held-out phantoms that show a body."""
         if not self.watched:
             return {}
+        self.network.eval()
         rows = []
-        for batch, (logits, complete, value) in self._watched(self.config.watched, VALIDATION_STREAM):
+        for step in range(self.config.watched):
+            batch = draw_batch_of_patches(self.watched, self.config, step, stream=VALIDATION_STREAM).to(self.device)
+            with torch.no_grad():
+                logits, complete, value = self.network(batch.image, batch.memory)
             made, real = (logits > 0).flatten(1), (batch.target > 0.5).flatten(1)
             dice = 2 * (made & real).sum(dim=1) / (made.sum(dim=1) + real.sum(dim=1)).clamp(min=1)
             right = ((complete > 0) == (batch.complete > 0.5)).float()
             rows.append(torch.stack([dice, (value - batch.value).abs(), right], dim=1)[batch.present > 0])
+        self.network.train()
         table = torch.cat(rows)
         if not len(table):
             return {}
         return dict(zip(("dice", "levels_off", "complete"), table.mean(dim=0).tolist(), strict=True))
-
-    def scatter(self) -> dict[str, float]:
-        """By how many levels votes for whole bodies in a patch's middle err, by level, on held-out phantoms; smooth over neighbouring levels."""
-        if not self.watched:
-            return {}
-        rows = []
-        for batch, (_, _, value) in self._watched(-(-SCATTER_VIEWS // self.config.batch), SCATTER_STREAM):
-            seen = (batch.complete > 0.5) & (off_centre(batch.target) <= CENTRED)
-            rows.append(torch.stack([batch.value, (value - batch.value).abs()], dim=1)[seen])
-        true, error = torch.cat(rows).double().cpu().numpy().T
-        near = {level: np.exp(-(((true - vote_of(level)) / SCATTER_REACH) ** 2) / 2) for level in Level if not level.is_cervical}
-        return {str(level): max(float(near[level] @ error / near[level].sum()), LEAST_SCATTER) for level in near if near[level].sum() > 1.0}
-
-    def save_checkpoint(self) -> None:
-        """Write everything a resumed run needs; the file appears when it is complete."""
-        tensors = {f"live.{name}": value for name, value in self.network.state_dict().items()}
-        state = self.optimiser.state_dict()["state"]
-        tensors |= {f"optimiser.{n}.{name}": torch.as_tensor(value) for n, entry in state.items() for name, value in entry.items()}
-        cohort = {"cohort": self.cohort} if self.cohort else {}
-        write_weights(self.path, tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, **cohort})
-
-    def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False where there is none.
-
-        Raises
-        ------
-        InputError
-            If it is damaged or belongs to another configuration or other scans.
-        """
-        if not self.path.exists():
-            return False
-        tensors, card, _ = read_weights(self.path, "checkpoint")
-        if card["config"] != asdict(self.config):
-            raise InputError(f"{self.path.name} belongs to another configuration; train in another folder, or delete it.")
-        if card.get("cohort", "") != self.cohort:
-            raise InputError(f"{self.path.name} was trained on other scans; train in another folder, or delete it.")
-        self.network.load_state_dict(tensors_under(tensors, "live."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors_under(tensors, "optimiser.").items():
-            number, name = key.split(".", 1)
-            state.setdefault(int(number), {})[name] = value
-        self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
-        self.done = int(str(card["done"]))
-        return True
 
 
 def train_segmenter(
@@ -275,6 +174,7 @@ def train_segmenter(
     *,
     watched: Sequence[Volume] | None = None,
     cohort: str = "",
+    start: str | Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[Path, str]:
@@ -290,6 +190,8 @@ def train_segmenter(
         To watch the training on; by default the last twentieth of ``volumes``, at least one where there are several, which then is not learnt from.
     cohort : str
         What scans these are, for the weights' card; empty for phantoms.
+    start : path, optional
+        Weights of the same task and sizes to go on from.
     device : str
         A torch device.
     progress : callable, optional
@@ -304,19 +206,13 @@ def train_segmenter(
     Raises
     ------
     InputError
-        If the folder's checkpoint does not fit.
+        If the folder's checkpoint or the start does not fit.
     OutputError
         If the folder cannot be written.
     """
-    target = Path(folder)
-    if watched is None:
-        count = max(len(volumes) // HELD_OUT, 1) if len(volumes) > 1 else 0
-        volumes, watched = volumes[: len(volumes) - count], volumes[len(volumes) - count :]
-    trainer = SegmenterTrainer(config, volumes, watched, target, device=device, cohort=cohort)
+    learnt, watched = held_out(volumes, watched)
+    trainer = SegmenterTrainer(config, learnt, watched, Path(folder), device=device, cohort=cohort, start=start)
     trainer.resume()
     trainer.run(progress)
-    path = target / "segmentation.safetensors"
-    card = {**USE, "shapekit_version": __version__, **segmenter_card(trainer.network.sizes, asdict(config)), "validation": trainer.validated()}
-    card |= {"scatter": trainer.scatter()}
-    card |= {"cohort": cohort, **OF_SCANS} if cohort else {}
-    return path, write_weights(path, {name: value.half() for name, value in trainer.network.state_dict().items()}, card)
+    card = segmenter_card(trainer.network.sizes, asdict(config)) | {"validation": trainer.validated()}
+    return trainer.write(Path(folder) / "segmentation.safetensors", card)

@@ -17,15 +17,15 @@ from shapekit.io.paths import shown
 from shapekit.io.volumes import read_volume
 from shapekit.networks import read_weights, write_weights
 from shapekit.segmentation import Volume, draw_volume, volume_of_scan
-from shapekit.training.config import SegmenterConfig
-from shapekit.training.segmenter import HELD_OUT
+from shapekit.training.config import LevelConfig, SegmenterConfig
+from shapekit.training.steps import HELD_OUT
 
 PHANTOM, SCAN = "segmentation phantom", "segmentation scan"
 """What the cards of volumes on disk call them."""
 ARRAYS = ("hu", "labels", "body", "bone")
 COARSE_MM = 2.0
 """From this spacing on every core draws a phantom at once; finer ones take so much memory that fewer do."""
-EDITION, PHANTOM_EDITION = "1", "2"
+EDITION, PHANTOM_EDITION = "1", "3"
 """Of what scans and phantoms become; part of the names of kept ones, so that old ones are not taken for new ones."""
 
 
@@ -49,13 +49,13 @@ class Scans:
     notes: tuple[str, ...]
 
 
-def draw_volumes(folder: Path, config: SegmenterConfig, *, progress: Callable[[int], None] | None = None) -> list[Volume]:
+def draw_volumes(folder: Path, config: SegmenterConfig | LevelConfig, *, progress: Callable[[int], None] | None = None) -> list[Volume]:
     """Draw the phantoms of a configuration, in a process a core, or read those that an earlier run left.
 
     Parameters
     ----------
     folder : Path
-    config : SegmenterConfig
+    config : SegmenterConfig or LevelConfig
     progress : callable, optional
         Told how many are there.
 
@@ -88,7 +88,7 @@ def _draw(index: int, *, folder: Path, name: str, seed: int, spacing_mm: float) 
 
 
 def read_scans(
-    data: str | Path, folder: Path, config: SegmenterConfig, *, kind: str = "auto", progress: Callable[[int], None] | None = None
+    data: str | Path, folder: Path, config: SegmenterConfig | LevelConfig, *, kind: str = "auto", progress: Callable[[int], None] | None = None
 ) -> Scans:
     """Cut the bodies out of every mask of a data set that has a CT beside it, and bring both onto the working grid.
 
@@ -100,7 +100,7 @@ def read_scans(
         Anything ``shapekit.datasets.open_dataset`` reads.
     folder : Path
         Where scans are kept.
-    config : SegmenterConfig
+    config : SegmenterConfig or LevelConfig
     kind : str
         See ``open_dataset``.
     progress : callable, optional

@@ -79,11 +79,13 @@ def test_a_ct_without_a_spine_ends_with_1_and_an_empty_map(ct, blind, tmp_path, 
 
 def test_what_a_network_sees_is_written_as_a_map_and_a_table(ct, seeing, known, tmp_path, capsys):
     assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing), "-q"]) == 0
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr().err
     with (tmp_path / "case_seg.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows
-    assert {"level", "label", "complete", "confidence", "volume_mm3"} <= set(rows[0])
+    assert {"level", "level_probability", "label", "complete", "confidence", "volume_mm3"} <= set(rows[0])
+    least = min(float(row["level_probability"]) for row in rows)
+    assert ("case: levels are doubtful" in said) == (least < 0.9)
     from shapekit.io.volumes import read_volume
 
     written = read_volume(tmp_path / "case_seg.nii.gz")
@@ -139,5 +141,39 @@ def test_a_network_is_trained_by_one_command_and_can_be_used(tmp_path, ct, capsy
     assert main(["segment", str(ct), "-o", str(tmp_path / "out"), "--weights", str(tmp_path / "run" / "segmentation.safetensors"), "-q"]) in (0, 1)
     assert (tmp_path / "out" / "case_seg.nii.gz").exists()
     capsys.readouterr()
+    again = [
+        "train",
+        "--task",
+        "segmentation",
+        "--config",
+        str(config),
+        "--patients",
+        "1",
+        "--start",
+        str(tmp_path / "run" / "segmentation.safetensors"),
+        "-q",
+    ]
+    assert main([*again, "-o", str(tmp_path / "run")]) == 2
+    assert "would be overwritten" in told(capsys)
+    assert main([*again, "-o", str(tmp_path / "on")]) == 0
+    assert main([*again, "--start", "shipped", "-o", str(tmp_path / "other")]) == 2
+    assert "no start for this configuration" in told(capsys)
     assert main(["train", "--task", "dreams", "-o", str(tmp_path / "x")]) == 2
     assert "task is 'dreams'" in told(capsys)
+
+
+def test_a_network_of_levels_is_trained_by_one_command_and_names_what_the_shipped_one_finds(tmp_path, capsys):
+    config, ct = tmp_path / "tiny.yaml", tmp_path / "case.nii.gz"
+    config.write_text("width: 4\ngrowth: 4\nspacing_mm: 4.0\nsteps: 2\nbatch: 1\ncheckpoint_every: 2\nwatched: 1\n")
+    write_ct(ct, known_scan(["L1", "L2", "L3", "L4", "L5"], 2.0).image)
+    assert main(["train", "--task", "levels", "--config", str(config), "--patients", "1", "-o", str(tmp_path / "run"), "-q"]) == 0
+    weights = ["--weights", str(tmp_path / "run" / "levels.safetensors")]
+    assert main(["segment", str(ct), "-o", str(tmp_path / "own"), "-q", *weights]) == 0
+    assert main(["segment", str(ct), "-o", str(tmp_path / "shipped"), "-q"]) == 0
+    capsys.readouterr()
+    own, shipped = (list(csv.DictReader((tmp_path / name / "case_seg.csv").open())) for name in ("own", "shipped"))
+    assert sum(float(row["confidence"]) for row in own) > 0  # the same bodies, whatever they are called
+    assert {row["confidence"] for row in own} & {row["confidence"] for row in shipped}
+    assert {row["level_probability"] for row in own}.isdisjoint({row["level_probability"] for row in shipped})
+    assert main(["segment", str(ct), "-o", str(tmp_path / "x"), "--weights", str(shipped_weights("linear")), "-q"]) == 2
+    assert "holds weights of another kind" in told(capsys)

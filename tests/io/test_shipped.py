@@ -3,7 +3,7 @@ import pytest
 from shapekit.io.shipped import shipped_weights
 
 
-@pytest.mark.parametrize("of", ["generative", "coarse", "linear", "neighbours", "segmentation"])
+@pytest.mark.parametrize("of", ["generative", "coarse", "linear", "neighbours", "segmentation", "levels"])
 def test_every_networks_weights_ship(of):
     assert shipped_weights(of).is_file()
 

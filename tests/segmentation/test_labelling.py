@@ -2,7 +2,7 @@ import pytest
 
 from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
-from shapekit.segmentation.labelling import VALUES, best_sequence, vote_of
+from shapekit.segmentation.labelling import VALUES, best_sequence, candidates, vote_of
 
 
 def names(votes, complete=None):
@@ -53,13 +53,18 @@ def test_votes_that_err_alike_make_no_unusual_spine():
         assert best_sequence(votes, [True] * len(levels)) == levels
 
 
-def test_votes_for_levels_that_are_told_well_weigh_more():
-    votes = [13.7, 14.7, 15.7, 16.7, 17.0]  # T6 to T9 taken for nearly a level lower, and a T10
-    assert names(votes)[-1] == "T11"
-    scatter = {level: 0.5 for level in Level if not level.is_cervical} | {Level.T10: 0.1}
-    assert [str(level) for level in best_sequence(votes, [True] * 5, scatter)] == ["T6", "T7", "T8", "T9", "T10"]
-    alike = dict.fromkeys(scatter, 0.3)
-    assert [str(level) for level in best_sequence(votes, [True] * 5, alike)] == names(votes)
+def test_candidates_are_every_row_of_every_spine_once():
+    for count in (1, 3, 9, 17, 20):
+        sequences, shares = candidates(count)
+        assert len(set(sequences)) == len(sequences) == len(shares)
+        assert all(len(one) == count for one in sequences)
+    sequences, shares = candidates(2)
+    likely = dict(zip(sequences, shares, strict=True))
+    assert likely[Level.L4, Level.L5] == likely[Level.L5, None] == likely[Level.T12, Level.L1] > 0.9
+    assert likely[Level.T12, Level.T13] == likely[Level.T13, Level.L1] == 0.02
+    assert likely[Level.T11, Level.L1] == 0.015
+    assert likely[Level.L5, Level.L6] == 0.05
+    assert (Level.T13, Level.L2) not in likely
 
 
 def test_more_bodies_than_levels_are_refused():
