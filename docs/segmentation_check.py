@@ -241,7 +241,7 @@ def surfaces(count: int, seed: int) -> None:
                     found.append((share, quality.dice[name], quality.surface_mm[name]))
     header(("probability at the surface", "whole bodies", "volume for the true one's", "Dice", "surface distance, mm"))
     for level, found in rows.items():
-        row(f"{level:g}", len(found), *(f"{value:.3f}" for value in np.mean(found, axis=0)))
+        row(f"{level:g}", len(found), *(f"{value:.3f}" for value in np.mean(found, axis=0)) if found else "–––")
 
 
 def real_cases(options: argparse.Namespace) -> None:

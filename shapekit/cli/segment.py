@@ -206,7 +206,17 @@ def train_on_cts(
     from shapekit.cli.bars import counting
     from shapekit.core.checks import UsageError
     from shapekit.io.shipped import shipped_weights
-    from shapekit.training import LevelConfig, Scans, SegmenterConfig, draw_volumes, read_config, read_scans, train_levels, train_segmenter
+    from shapekit.training import (
+        LevelConfig,
+        Scans,
+        SegmenterConfig,
+        draw_volumes,
+        read_config,
+        read_scans,
+        read_start,
+        train_levels,
+        train_segmenter,
+    )
 
     of: type[Any] = SegmenterConfig if task == "segmentation" else LevelConfig
     options = read_config(config, of) if config is not None else of()
@@ -214,6 +224,8 @@ def train_on_cts(
     source = shipped_weights(task) if str(start) == "shipped" else start
     if source is not None and source.resolve() == (output / f"{task}.safetensors").resolve():
         raise UsageError(f"{source.name} would be overwritten by what starts from it; train in another folder.")
+    if source is not None:
+        read_start(source, task, options)  # before hours of drawing
     scans: Scans | None = None
     if data is None:
         with counting("drawing phantoms", options.patients, quiet=quiet) as done:

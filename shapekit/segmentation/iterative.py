@@ -125,7 +125,7 @@ def segment_ct(
         Files that ``shapekit train`` wrote with ``--task segmentation`` or ``--task levels``; several networks for one task look together. For a
         task of which no file is given it is what ships.
     eye : callable, optional
-        What looks at patches instead of a trained network; see ``traversal.Eye``. Levels then follow from its votes alone.
+        What looks at patches instead of the network of ``weights``; see ``traversal.Eye``. Levels then follow from its votes alone.
     patch : int
         Side of the eye's patches, voxels; a trained network knows its own.
     spacing_mm : float
@@ -142,14 +142,15 @@ def segment_ct(
     Raises
     ------
     InputError
-        If the image is no CT in Hounsfield units, or the weights cannot be read.
+        If the image is no CT in Hounsfield units, the weights cannot be read, or more bodies are found than a spine has.
     """
     reader: LevelReader | None = None
     identity, surface = "", THRESHOLD
     if eye is None:
         eye, reader = _networks([weights] if isinstance(weights, str | Path) else weights or (), device)
+    if isinstance(eye, NetworkEye):
         patch, spacing_mm, surface = eye.sizes.patch, eye.sizes.spacing_mm, SURFACE
-        identity = f"{eye.identity} and {reader.identity}"
+        identity = f"{eye.identity} and {reader.identity}" if reader is not None else eye.identity
     check_hounsfield(image, name)
     working = to_working(image, spacing_mm)
     pieces = Traversal(scaled(working.array), eye, patch=patch, spacing_mm=spacing_mm, progress=progress).run()
@@ -259,7 +260,7 @@ def _assembled(bodies: Sequence[_Drawn], named: Named, grid: Grid, name: str, id
     below = len(bodies) - len(rows)
     said += f"; {below} below L5 taken for sacrum" if below else ""
     notes = [said, "look at its bodies and levels before using what rests on them" if rows else f"no vertebral body was found in {name}"]
-    doubt = _doubt(rows, named) if any(row.level_probability < SURE for row in rows) else ""
+    doubt = _doubt(named) if any(probability < SURE for probability in named.probability) else ""
     notes += [doubt] if doubt else []
     found = {row.label: row.level for row in rows}
     labels = LabelMap(
@@ -268,10 +269,10 @@ def _assembled(bodies: Sequence[_Drawn], named: Named, grid: Grid, name: str, id
     return Segmentation(labels, tuple(rows), doubt)
 
 
-def _doubt(rows: Sequence[FoundVertebra], named: Named) -> str:
+def _doubt(named: Named) -> str:
     """Say how doubtful the levels are, and what they may be instead."""
-    ends = [str(level or "sacrum") for level in (named.levels[0], named.levels[-1], named.other[0], named.other[-1])]
-    least = min(row.level_probability for row in rows)
-    return (
-        f"levels are doubtful: {ends[0]} to {ends[1]} (probability {least:.2f} and more), or {ends[2]} to {ends[3]} ({named.other_probability:.2f})"
+    one, other = (
+        f"{sequence[0] or 'sacrum'} to {next((level for level in reversed(sequence) if level is not None), 'sacrum')}"
+        for sequence in (named.levels, named.other)
     )
+    return f"levels are doubtful: {one} (each with a probability of {min(named.probability):.2f} or more), or {other} ({named.other_probability:.2f})"

@@ -35,7 +35,7 @@ SPINES: tuple[tuple[tuple[Level, ...], float], ...] = (
     ((*TRUNK[:11], *TRUNK[12:-1]), 0.015),
     ((*TRUNK[:12], Level.T13, *TRUNK[12:]), 0.001),
 )
-"""Which thoracic and lumbar levels a spine has, and how often, as in the phantoms: the usual ones, an L6, a T13, no T12, T13 and L6."""
+"""Which thoracic and lumbar levels a spine has, and how often, as in the phantoms: the usual ones, an L6, a T13, no T12; T13 and L6 [assumed]."""
 
 
 @lru_cache

@@ -22,7 +22,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
 from shapekit.networks import read_weights
 from shapekit.segmentation.labelling import TRUNK, candidates
-from shapekit.segmentation.network import LEVELS, Pyramid
+from shapekit.segmentation.network import LEVELS, Pyramid, check_tensors
 from shapekit.segmentation.views import View
 
 KIND = "levels"
@@ -132,7 +132,7 @@ class Named:
     probability : tuple of float
         Of each body's being that level, over all sequences.
     other : tuple of Level or None
-        The next most probable sequence.
+        The next most probable sequence; empty where there is none.
     other_probability : float
         Its probability.
     """
@@ -160,7 +160,7 @@ class LevelReader:
         self.networks, self.identity, self.device = [network.eval().to(device) for network in networks], identity, device
 
     def __call__(self, view: View) -> Named:
-        """Name the bodies of a view.
+        """Name the bodies of a view, which shows one at least.
 
         Raises
         ------
@@ -172,10 +172,10 @@ class LevelReader:
             image, bodies = (torch.from_numpy(np.ascontiguousarray(part))[None, None].to(self.device) for part in (view.image, view.bodies))
             told = torch.stack([network(image, bodies, [view.count])[0] for network in self.networks]).mean(dim=0)
             share = sequence_scores(told.cpu()).double().exp().numpy()
-        first, second = np.argsort(-share, kind="stable")[:2]
-        best = sequences[first]
+        order = np.argsort(-share, kind="stable")
+        best, others = sequences[order[0]], [(sequences[n], float(share[n])) for n in order[1:2]]
         own = tuple(float(sum(p for p, one in zip(share, sequences, strict=True) if one[n] is level)) for n, level in enumerate(best))
-        return Named(best, own, sequences[second], float(share[second]))
+        return Named(best, own, *(others[0] if others else ((), 0.0)))
 
 
 def read_levels(paths: Sequence[str | Path], *, device: str = "cpu") -> LevelReader:
@@ -201,7 +201,9 @@ def read_levels(paths: Sequence[str | Path], *, device: str = "cpu") -> LevelRea
     for path in paths:
         tensors, card, identity = read_weights(path, KIND)
         try:
-            network = LevelNetwork(LevelSizes(**card["sizes"]))  # type: ignore[arg-type]
+            sizes = LevelSizes(**card["sizes"])  # type: ignore[arg-type]
+            check_tensors(tensors, sizes.channels)
+            network = LevelNetwork(sizes)
             network.load_state_dict({name: value.float() for name, value in tensors.items()})
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Random looks of a patch of CT: tissues' intensities, things that lie about, and scanners; all in Hounsfield units, all ranges assumed."""
+"""Random looks of a part of a CT: tissues' intensities, things that lie about, and scanners; all in Hounsfield units, all ranges assumed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def new_intensities(hu: Array, body: Array, bone: Array, generator: Generator) -
 
     Parameters
     ----------
-    hu : (P, P, P) float32
-    body, bone : (P, P, P) float32
+    hu : (i, j, k) float32
+    body, bone : (i, j, k) float32
         Share of each voxel that is vertebral body, or any part of a vertebra.
     generator : numpy.random.Generator
 
     Returns
     -------
-    (P, P, P) float32
+    (i, j, k) float32
     """
     if generator.random() < 0.6:
         hu = hu + body * np.float32(generator.normal(0.0, 60.0)) + (bone - body) * np.float32(generator.normal(0.0, 80.0))
@@ -56,7 +56,7 @@ def add_things(hu: Array, bone: Array, spacing_mm: float, generator: Generator) 
 
     Parameters
     ----------
-    hu, bone : (P, P, P) float32
+    hu, bone : (i, j, k) float32
         See ``new_intensities``; all but metal and cement stay outside bones.
     spacing_mm : float
     generator : numpy.random.Generator
@@ -89,7 +89,7 @@ def add_things(hu: Array, bone: Array, spacing_mm: float, generator: Generator) 
 
 
 def worse_scanner(hu: Array, generator: Generator) -> Array:
-    """Blur, thick slices and noise; (P, P, P) → the same."""
+    """Blur, thick slices and noise; (i, j, k) → the same."""
     if generator.random() < 0.5:
         hu = ndimage.gaussian_filter(hu, generator.uniform(0.0, 0.9, 3))
     if generator.random() < 0.3:

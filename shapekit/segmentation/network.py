@@ -7,7 +7,7 @@ one body from the next and cost little, may be wider than the finest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -127,6 +127,21 @@ class Pyramid(nn.Module):
         return found[::-1]
 
 
+def check_tensors(tensors: Mapping[str, Tensor], channels: Sequence[int]) -> None:
+    """Refuse what no ``Pyramid`` of these channels holds, before memory is taken for one, and what is not finite.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If it is.
+    """
+    for n, width in enumerate(channels):
+        if tensors[f"encoder.{n}.first.weight"].shape[0] != width:
+            raise ValueError("other sizes")
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise ValueError("not finite")
+
+
 class Segmenter(Pyramid):
     """Image and memory → the next body, whether it is whole, and which level it is.
 
@@ -233,7 +248,9 @@ def read_segmenter(paths: str | Path | Sequence[str | Path], *, device: str = "c
     for path in [paths] if isinstance(paths, str | Path) else paths:
         tensors, card, identity = read_weights(path, KIND)
         try:
-            network = Segmenter(SegmenterSizes(**card["sizes"]))  # type: ignore[arg-type]
+            sizes = SegmenterSizes(**card["sizes"])  # type: ignore[arg-type]
+            check_tensors(tensors, sizes.channels)
+            network = Segmenter(sizes)
             network.load_state_dict({name: value.float() for name, value in tensors.items()})
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise InputError(

@@ -29,7 +29,7 @@ OVER_MM, UNDER_MM = 48.0, 64.0
 TURN_DEG, ZOOM, SHIFT_MM = 8.0, 0.05, 8.0
 """How views to learn from are turned, scaled and shifted; sizes tell levels, so that they are left nearly as they are."""
 NARROW_SHARE, NARROW_MM = 0.3, (35.0, 90.0)
-"""How often, and how far from the bodies' middle, a field of view ends on both sides, and before or behind."""
+"""How often, and how far from the bodies' middle, a field of view ends on both sides, and how often both before and behind them."""
 LOST_ABOVE, LOST_BELOW, SACRAL_SHARE = 0.12, 0.06, 0.1
 """How often the uppermost or the lowest body was not found, and a part of the sacrum was taken for one."""
 TRIES = 20
@@ -133,8 +133,8 @@ def draw_view(volume: Volume, *, generator: Generator) -> View:
     for n, value in enumerate(values, start=1):
         share = np.where(seen.labels == value, seen.body, np.float32(0.0))
         known = remembered(share, generator)
-        bodies[known if known.any() else share >= share.max()] = n
-    if shown[-1] == len(volume.order) - 1 and len(values) > 1 and generator.random() < SACRAL_SHARE:
+        bodies[known if known.any() else (share > 0) & (share >= share.max())] = n
+    if levels[-1] in (Level.L5, Level.L6) and shown[-1] == len(volume.order) - 1 and len(values) > 1 and generator.random() < SACRAL_SHARE:
         own = voxels_of(bodies == len(values)) + np.rint((places[-1].mean(axis=0) - places[-2].mean(axis=0)) / VIEW_MM).astype(np.int64)
         own = own[((own >= 0) & (own < grid.shape)).all(axis=1)]
         own = own[(bodies[tuple(own.T)] == 0) & seen.inside[tuple(own.T)]]

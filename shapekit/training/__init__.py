@@ -8,6 +8,7 @@ from shapekit.training.package import write_predictor
 from shapekit.training.processes import is_first, launched, refuse_several
 from shapekit.training.samples import Samples, draw_samples, read_samples, samples_of_dataset, samples_of_phantom, samples_of_spine
 from shapekit.training.segmenter import train_segmenter
+from shapekit.training.steps import read_start
 from shapekit.training.volumes import Scans, draw_volumes, read_scans
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "read_config",
     "read_samples",
     "read_scans",
+    "read_start",
     "refuse_several",
     "samples_of_dataset",
     "samples_of_phantom",

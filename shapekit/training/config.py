@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from shapekit.core.checks import InputError
 from shapekit.segmentation import LevelSizes, SegmenterSizes
+from shapekit.segmentation.views import VIEW_MM
 
 NETWORKS = ("efficient", "paper")
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -114,7 +115,12 @@ class SegmenterConfig:
 
     def __post_init__(self) -> None:
         _check_options(self, ("patients", "batch", "steps", "checkpoint_every", "watched"))
-        SegmenterSizes(self.width, self.patch, self.spacing_mm, self.growth)
+        self.sizes  # noqa: B018  # refuses what cannot be built
+
+    @property
+    def sizes(self) -> SegmenterSizes:
+        """Of its network."""
+        return SegmenterSizes(self.width, self.patch, self.spacing_mm, self.growth)
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,14 @@ class LevelConfig:
 
     def __post_init__(self) -> None:
         _check_options(self, ("patients", "batch", "steps", "checkpoint_every", "watched"))
-        LevelSizes(self.width, self.growth)
+        self.sizes  # noqa: B018  # refuses what cannot be built
+        if not 0.5 <= self.spacing_mm <= VIEW_MM or abs(round(VIEW_MM / self.spacing_mm) * self.spacing_mm - VIEW_MM) > 1e-6:
+            raise InputError(f"spacing_mm is {self.spacing_mm:g}, but must be a part of {VIEW_MM:g} mm, such as 2; correct the configuration.")
+
+    @property
+    def sizes(self) -> LevelSizes:
+        """Of its network."""
+        return LevelSizes(self.width, self.growth)
 
 
 Config = TypeVar("Config", TrainingConfig, SegmenterConfig, LevelConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shapekit.core.checks import InputError
-from shapekit.segmentation import LevelNetwork, LevelSizes, View, Volume, draw_view, levels_card
+from shapekit.segmentation import LevelNetwork, View, Volume, draw_view, levels_card
 from shapekit.segmentation.labelling import candidates
 from shapekit.segmentation.levels import CLASSES, KIND, sequence_scores
 from shapekit.segmentation.views import VIEW_MM
@@ -22,6 +22,12 @@ from shapekit.training.steps import Progress, StepTrainer, held_out
 ALONE_UNTIL = 0.5
 """Share of all steps over which what is said of each body alone counts less and less; then only sequences do."""
 VALIDATION_STREAM = 1
+
+
+def draw_views(volumes: Sequence[Volume], config: LevelConfig, step: int, *, stream: int = 0) -> list[View]:
+    """Draw the views of a step: the same for a seed and a step, whatever came before."""
+    generator = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(stream, step)))
+    return [draw_view(volumes[int(generator.integers(len(volumes)))], generator=own) for own in generator.spawn(config.batch)]
 
 
 class LevelTrainer(StepTrainer[list[View]]):
@@ -40,6 +46,11 @@ class LevelTrainer(StepTrainer[list[View]]):
         What scans these are; empty for phantoms, which the configuration tells.
     start : path, optional
         Weights to go on from.
+
+    Raises
+    ------
+    InputError
+        If the start does not fit.
     """
 
     kind = KIND
@@ -55,18 +66,10 @@ class LevelTrainer(StepTrainer[list[View]]):
         cohort: str = "",
         start: str | Path | None = None,
     ) -> None:
-        self.volumes, self.watched = ([_on_views_voxels(volume) for volume in side] for side in (volumes, watched))
-        sizes = LevelSizes(config.width, config.growth)
-        super().__init__(config, lambda: LevelNetwork(sizes), folder / "levels-checkpoint.safetensors", device=device, cohort=cohort, start=start)
+        learnt, self.watched = ([volume.coarser(round(VIEW_MM / volume.spacing_mm)) for volume in side] for side in (volumes, watched))
+        path, draw = folder / "levels-checkpoint.safetensors", partial(draw_views, learnt, config)
+        super().__init__(config, LevelNetwork, draw, path, device=device, cohort=cohort, start=start)
         self.config: LevelConfig = config
-
-    def draw(self, step: int) -> list[View]:
-        """Draw the views of a step."""
-        return self._drawn(self.volumes, 0, step)
-
-    def _drawn(self, volumes: Sequence[Volume], stream: int, step: int) -> list[View]:
-        generator = np.random.default_rng(np.random.SeedSequence(self.config.seed, spawn_key=(stream, step)))
-        return [draw_view(volumes[int(generator.integers(len(volumes)))], generator=own) for own in generator.spawn(self.config.batch)]
 
     def _told(self, view: View) -> Tensor:
         with self.rounded():
@@ -75,8 +78,8 @@ class LevelTrainer(StepTrainer[list[View]]):
         return told.float()
 
     def objective(self, batch: list[View], share: float) -> Tensor:
-        """Return the mean of minus the log-probability of each view's sequence, and at first that of its bodies alone."""
-        alone = max(1.0 - share / ALONE_UNTIL, 0.0)
+        """Return the mean of minus the log-probability of each view's sequence, and at first, from nothing, that of its bodies alone."""
+        alone = 0.0 if self.goes_on else max(1.0 - share / ALONE_UNTIL, 0.0)
         losses = []
         for view in batch:
             told = self._told(view)
@@ -94,7 +97,7 @@ class LevelTrainer(StepTrainer[list[View]]):
         self.network.eval()
         rows = []
         for step in range(self.config.watched):
-            for view in self._drawn(self.watched, VALIDATION_STREAM, step):
+            for view in draw_views(self.watched, self.config, step, stream=VALIDATION_STREAM):
                 with torch.no_grad():
                     scores = sequence_scores(self._told(view))
                 sequences, _ = candidates(view.count)
@@ -104,14 +107,6 @@ class LevelTrainer(StepTrainer[list[View]]):
         self.network.train()
         bodies, counts, views, losses = np.array(rows, np.float64).T
         return {"bodies_right": float(bodies.sum() / counts.sum()), "views_right": float(views.mean()), "surprise": float(losses.mean())}
-
-
-def _on_views_voxels(volume: Volume) -> Volume:
-    """Bring a volume onto the views' voxels."""
-    times = round(VIEW_MM / volume.spacing_mm)
-    if abs(times * volume.spacing_mm - VIEW_MM) > 1e-6:
-        raise InputError(f"voxels of {volume.spacing_mm:g} mm cannot be joined to {VIEW_MM:g} mm; give a part of it as spacing_mm, such as 2.")
-    return volume.coarser(times)
 
 
 def train_levels(
@@ -153,7 +148,7 @@ def train_levels(
     Raises
     ------
     InputError
-        If the folder's checkpoint or the start does not fit, or the volumes' voxels do not.
+        If the folder's checkpoint or the start does not fit.
     OutputError
         If the folder cannot be written.
     """

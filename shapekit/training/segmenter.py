@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shapekit.ops import signed_distance
-from shapekit.segmentation import Sample, Segmenter, SegmenterSizes, Volume, draw_looks, segmenter_card
+from shapekit.segmentation import Sample, Segmenter, Volume, draw_looks, segmenter_card
 from shapekit.segmentation.network import KIND
 from shapekit.training.config import SegmenterConfig
 from shapekit.training.steps import Progress, StepTrainer, held_out
@@ -109,6 +110,11 @@ class SegmenterTrainer(StepTrainer[Patches]):
         What scans these are; empty for phantoms, which the configuration tells.
     start : path, optional
         Weights to go on from.
+
+    Raises
+    ------
+    InputError
+        If the start does not fit.
     """
 
     kind = KIND
@@ -124,18 +130,15 @@ class SegmenterTrainer(StepTrainer[Patches]):
         cohort: str = "",
         start: str | Path | None = None,
     ) -> None:
-        self.volumes, self.watched = volumes, watched
-        sizes = SegmenterSizes(config.width, config.patch, config.spacing_mm, config.growth)
-        super().__init__(config, lambda: Segmenter(sizes), folder / "segmentation-checkpoint.safetensors", device=device, cohort=cohort, start=start)
+        path, draw = folder / "segmentation-checkpoint.safetensors", partial(draw_batch_of_patches, volumes, config)
+        super().__init__(config, Segmenter, draw, path, device=device, cohort=cohort, start=start)
         self.config: SegmenterConfig = config
-
-    def draw(self, step: int) -> Patches:
-        """Draw the batch of a step."""
-        return draw_batch_of_patches(self.volumes, self.config, step)
+        self.watched = watched
 
     def objective(self, batch: Patches, share: float) -> Tensor:
-        """Return the loss; false positives count more and more over the first half."""
-        return self.loss(batch.to(self.device), fp_weight=FIRST_LAMBDA + (1 - FIRST_LAMBDA) * min(share / RISE, 1.0))
+        """Return the loss; false positives count more and more over the first half of a training that starts from nothing."""
+        risen = 1.0 if self.goes_on else min(share / RISE, 1.0)
+        return self.loss(batch.to(self.device), fp_weight=FIRST_LAMBDA + (1 - FIRST_LAMBDA) * risen)
 
     def loss(self, batch: Patches, *, fp_weight: float = 1.0) -> Tensor:
         """Return what is minimised; see ``segmenter_loss``."""

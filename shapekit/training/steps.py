@@ -22,6 +22,8 @@ from shapekit.training.loop import WARM_UP, tensors_under
 from shapekit.training.package import USE
 from shapekit.version import __version__
 
+EDITION = "2"
+"""Of what networks are shown for a seed and a step."""
 HELD_OUT = 20
 """One in so many only watches."""
 DRAWING = 2
@@ -50,7 +52,9 @@ class StepTrainer(ABC, Generic[Batch]):
     ----------
     config : SegmenterConfig or LevelConfig
     build : callable
-        Makes the network; called once torch's random numbers have been started from the configuration's seed.
+        Makes the network of the configuration's sizes; called once torch's random numbers have been started from the configuration's seed.
+    draw : callable
+        Draws the batch of a step: the same for a seed and a step, whatever came before. Other processes get nothing but it.
     path : Path
         Of the checkpoint.
     device : str
@@ -72,37 +76,28 @@ class StepTrainer(ABC, Generic[Batch]):
     def __init__(
         self,
         config: SegmenterConfig | LevelConfig,
-        build: Callable[[], Any],
+        build: Callable[[Any], Any],
+        draw: Callable[[int], Batch],
         path: Path,
         *,
         device: str,
         cohort: str,
-        start: str | Path | None = None,
+        start: str | Path | None,
     ) -> None:
-        self.config, self.path, self.device, self.cohort = config, path, device, cohort
+        self.config, self.draw, self.path, self.device = config, draw, path, device
         torch.manual_seed(config.seed)
-        self.network = build()
-        self.origin: dict[str, object] = {"cohort": cohort} if cohort else {}
+        self.network = build(config.sizes)
+        self.origin: dict[str, object] = {"cohort": cohort, **OF_SCANS} if cohort else {}
         if start is not None:
-            self._start_from(start)
+            tensors, told = read_start(start, self.kind, config)
+            self.network.load_state_dict({name: value.float() for name, value in tensors.items()})
+            self.origin = started(self.origin, told)
+        self.goes_on = start is not None
         self.network.to(device)
         if device != "cpu":
             self.network.to(memory_format=torch.channels_last_3d)  # as a GPU's convolutions are fastest
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate)
         self.done = 0
-
-    def _start_from(self, path: str | Path) -> None:
-        tensors, card, identity = read_weights(path, self.kind)
-        try:
-            self.network.load_state_dict({name: value.float() for name, value in tensors.items()})
-        except RuntimeError as error:
-            raise InputError(f"{Path(path).name} is no start for this configuration; give the sizes that it was trained with.") from error
-        before = str(card.get("cohort") or "")
-        self.origin = {"started_from": identity, **({"cohort": f"{self.cohort}; before it: {before}"} if self.cohort else {})}
-
-    @abstractmethod
-    def draw(self, step: int) -> Batch:
-        """Draw the batch of a step: the same for a seed and a step, whatever came before."""
 
     @abstractmethod
     def objective(self, batch: Batch, share: float) -> Tensor:
@@ -145,15 +140,19 @@ class StepTrainer(ABC, Generic[Batch]):
 
     def write(self, path: Path, card: Mapping[str, object]) -> tuple[Path, str]:
         """Write the weights in half precision; return their path and identity."""
-        whole = {**USE, "shapekit_version": __version__, **card, **(OF_SCANS if self.cohort else {}), **self.origin}
+        whole = {**USE, "shapekit_version": __version__, **card, **self.origin}
         return path, write_weights(path, {name: value.half() for name, value in self.network.state_dict().items()}, whole)
+
+    def _of(self) -> dict[str, object]:
+        """What a checkpoint must be of to be gone on from, beside its configuration."""
+        return {"task": self.kind, "edition": EDITION, **self.origin}
 
     def save_checkpoint(self) -> None:
         """Write everything a resumed run needs; the file appears when it is complete."""
         tensors = {f"live.{name}": value for name, value in self.network.state_dict().items()}
         state = self.optimiser.state_dict()["state"]
         tensors |= {f"optimiser.{n}.{name}": torch.as_tensor(value) for n, entry in state.items() for name, value in entry.items()}
-        write_weights(self.path, tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, **self.origin})
+        write_weights(self.path, tensors, {"kind": "checkpoint", "config": asdict(self.config), "done": self.done, "of": self._of()})
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint; False where there is none.
@@ -161,15 +160,17 @@ class StepTrainer(ABC, Generic[Batch]):
         Raises
         ------
         InputError
-            If it is damaged or belongs to another configuration, other scans or another start.
+            If it is damaged or belongs to another configuration, other scans, another start or another version of what networks are shown.
         """
         if not self.path.exists():
             return False
         tensors, card, _ = read_weights(self.path, "checkpoint")
         if card["config"] != asdict(self.config):
             raise InputError(f"{self.path.name} belongs to another configuration; train in another folder, or delete it.")
-        if {name: card[name] for name in ("cohort", "started_from") if name in card} != self.origin:
-            raise InputError(f"{self.path.name} was trained on other scans or from another start; train in another folder, or delete it.")
+        if card.get("of") != self._of():
+            raise InputError(
+                f"{self.path.name} was trained on other scans, from another start or by another version; train in another folder, or delete it."
+            )
         self.network.load_state_dict(tensors_under(tensors, "live."))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors_under(tensors, "optimiser.").items():
@@ -178,6 +179,43 @@ class StepTrainer(ABC, Generic[Batch]):
         self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
         self.done = int(str(card["done"]))
         return True
+
+
+def read_start(path: str | Path, kind: str, config: SegmenterConfig | LevelConfig) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Read weights to go on from.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        What their card must call them.
+    config : SegmenterConfig or LevelConfig
+        Whose sizes they must have.
+
+    Returns
+    -------
+    tensors : dict
+    card : dict
+        With their ``identity``.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read, are of another kind or of other sizes.
+    """
+    tensors, card, identity = read_weights(path, kind)
+    if card.get("sizes") != asdict(config.sizes):
+        raise InputError(f"{Path(path).name} is no start for this configuration: its sizes are {card.get('sizes')}; give these.")
+    return tensors, {**card, "identity": identity}
+
+
+def started(origin: Mapping[str, object], card: Mapping[str, object]) -> dict[str, object]:
+    """Add to what weights are made of what they started from: its cohort, and the terms of a cohort of scans."""
+    own, before = origin.get("cohort", USE["cohort"]), card.get("cohort", USE["cohort"])
+    whole = {**origin, "started_from": card["identity"]}
+    if before != own:
+        whole |= {"cohort": f"{own}; before it: {before}", **OF_SCANS}
+    return whole
 
 
 def held_out(volumes: Sequence[Volume], watched: Sequence[Volume] | None) -> tuple[Sequence[Volume], Sequence[Volume]]:

@@ -85,11 +85,15 @@ def test_spines_of_every_kind_are_among_the_sequences(levels):
 
 
 def test_where_nothing_speaks_for_it_an_unusual_spine_is_not_taken():
-    # both T12 and T13, or T11 and L1 with no T12, agree with what was said but for one body
-    told = figures([Level.T11, Level.T12, Level.L1])
-    told[1, CLASSES.index(Level.T13)] = 2.0
+    told = torch.zeros(3, len(CLASSES))  # the lowest is L1, the rest may be anything
+    told[2, CLASSES.index(Level.L1)] = 20.0
+    told[1, CLASSES.index(Level.T12)] = told[1, CLASSES.index(Level.T13)] = told[1, CLASSES.index(Level.T11)] = 3.0
     sequences, _ = candidates(3)
-    assert sequences[int(sequence_scores(told).argmax())] == (Level.T11, Level.T12, Level.L1)
+    scores = sequence_scores(told)
+    assert sequences[int(scores.argmax())] == (Level.T11, Level.T12, Level.L1)
+    extra, none = (int(sequences.index(one)) for one in ((Level.T12, Level.T13, Level.L1), (Level.T10, Level.T11, Level.L1)))
+    assert float(scores.max() - scores[extra]) == pytest.approx(np.log(0.914 / 0.02), abs=1e-4)
+    assert float(scores.max() - scores[none]) == pytest.approx(np.log(0.914 / 0.015), abs=1e-4)
 
 
 def test_a_body_is_as_probable_as_all_sequences_that_agree_on_it():
@@ -119,8 +123,11 @@ def test_files_give_the_same_names_again_and_several_count_on_average(network, v
     image, bodies = tensors(view)
     with torch.inference_mode():
         mean = (network(image, bodies, [3])[0] + other(image, bodies, [3])[0]) / 2
-    sequences, _ = candidates(3)
-    assert both(view).levels == sequences[int(sequence_scores(mean).argmax())]
+    share = sequence_scores(mean).exp().sort(descending=True).values
+    named = both(view)
+    assert named.other_probability == pytest.approx(float(share[1]), abs=1e-6)
+    assert max(named.probability) >= float(share[0]) - 1e-6
+    assert named.probability != LevelReader([network])(view).probability
 
 
 def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
@@ -133,7 +140,24 @@ def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
         LevelSizes(6, 4)
 
 
-def test_more_bodies_than_a_spine_has_are_refused():
-    assert len(candidates(22)[0]) == 1
+def test_as_many_bodies_as_a_spine_can_have_are_named_and_more_refused(network):
+    bodies = np.zeros((48, 48, 48), np.uint8)
+    for n in range(23):
+        bodies[20:28, 20:28, 2 * (22 - n) : 2 * (22 - n) + 2] = n + 1
+    image = np.zeros(bodies.shape, np.float32)
+    named = LevelReader([network])(View(image, np.where(bodies > 22, 0, bodies).astype(np.uint8), 22))
+    assert [str(level) for level in named.levels[-4:]] == ["L6", "None", "None", "None"]
+    assert (named.other, named.other_probability) == ((), 0.0)
     with pytest.raises(InputError, match="23 bodies were found"):
-        candidates(23)
+        LevelReader([network])(View(image, bodies, 23))
+
+
+def test_a_card_that_promises_a_giant_and_figures_that_are_none_are_refused(network, tmp_path):
+    path = tmp_path / "levels.safetensors"
+    tensors = network.state_dict()
+    write_weights(path, tensors, levels_card(SIZES, {}) | {"sizes": {"width": 4_000_000, "growth": 4}})
+    with pytest.raises(InputError, match="does not hold what its card promises"):
+        read_levels([path])
+    write_weights(path, tensors | {"about.2.bias": torch.full((len(CLASSES),), float("nan"))}, levels_card(SIZES, {}))
+    with pytest.raises(InputError, match="does not hold what its card promises"):
+        read_levels([path])

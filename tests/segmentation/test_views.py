@@ -4,7 +4,7 @@ import pytest
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Image
-from shapekit.segmentation import draw_view, draw_volume
+from shapekit.segmentation import Volume, draw_view, draw_volume
 from shapekit.segmentation.labelling import candidates
 from shapekit.segmentation.traversal import Piece
 from shapekit.segmentation.views import VIEW_MM, view_grid, view_of_pieces
@@ -41,27 +41,68 @@ def test_a_view_reaches_beyond_its_bodies_and_is_a_multiple_of_what_networks_fol
     assert low[2] <= 60.0 - 64.0 + VIEW_MM
 
 
-def test_found_bodies_lie_where_they_were_found():
-    generator = np.random.default_rng(0)
-    working = Image(generator.uniform(-200, 600, (60, 60, 80)).astype(np.float32), Grid((60, 60, 80), np.diag([2.0, 2.0, 2.0, 1.0])))
+SLOPES = np.array([3.0, -2.0, 1.0])
+
+
+def hu_at(points):
+    """Intensities that tell where one looks."""
+    return points @ SLOPES + 50.0
+
+
+@pytest.fixture(scope="module")
+def found():
+    grid = Grid((60, 60, 80), np.array([[2.0, 0, 0, -40.0], [0, 2.0, 0, -70.0], [0, 0, 2.0, -90.0], [0, 0, 0, 1.0]]))
+    working = Image(hu_at(grid.points()).astype(np.float32), grid)
     pieces = []
     for start, box in (((10, 12, 40), (slice(4, 20), slice(6, 18), slice(5, 17))), ((10, 12, 20), (slice(4, 20), slice(6, 18), slice(3, 13)))):
         probability = np.zeros((32, 32, 32), np.float32)
         probability[box] = 0.9
         pieces.append(Piece(np.array(start), probability, 1.0, 1.0, 20.0, 0.9))
-    view = view_of_pieces(working, pieces)
-    assert view.image.shape == view.bodies.shape
+    return working, pieces, [grid.to_world(np.argwhere(piece.mask) + piece.start) for piece in pieces]
+
+
+def test_found_bodies_lie_where_they_were_found(found):
+    working, pieces, places = found
+    view, grid = view_of_pieces(working, pieces), view_grid(places)
+    assert view.image.shape == view.bodies.shape == grid.shape
     assert view.count == 2
-    for n, piece in enumerate(pieces, start=1):
-        points = working.grid.to_world(np.argwhere(piece.mask) + piece.start)
-        grid = view_grid([working.grid.to_world(np.argwhere(one.mask) + one.start) for one in pieces])
+    for n, points in enumerate(places, start=1):
         where = grid.to_world(np.argwhere(view.bodies == n))
-        assert np.count_nonzero(view.bodies == n) * VIEW_MM**3 == pytest.approx(piece.mask.sum() * 8.0, rel=0.25)
+        assert len(where) * VIEW_MM**3 == pytest.approx(len(points) * 8.0, rel=0.25)
         np.testing.assert_allclose(where.mean(axis=0), points.mean(axis=0), atol=1.5)
-    inside = np.argwhere(view.bodies == 1)[20]  # a voxel of the view is the mean of eight of the working grid's, but for how they lie
-    near = np.rint(working.grid.to_index(grid.to_world(inside))).astype(int)
-    block = scaled(working.array[tuple(slice(at - 1, at + 2) for at in near)])
-    assert block.min() < view.image[tuple(inside)] < block.max()
+
+
+def test_the_image_lies_where_its_bodies_do_and_ends_with_the_scan(found):
+    working, pieces, places = found
+    view, grid = view_of_pieces(working, pieces), view_grid(places)
+    points = grid.points()
+    index = working.grid.to_index(points)
+    inside = ((index > 1.0) & (index < np.array(working.grid.shape) - 2.0)).all(axis=-1)
+    beyond = ((index < -1.0) | (index > np.array(working.grid.shape))).any(axis=-1)
+    assert inside.sum() > 1000 < beyond.sum()
+    np.testing.assert_allclose(view.image[inside], scaled(hu_at(points[inside])), atol=0.02)
+    assert (view.image[beyond] < -0.99).all()
+
+
+def test_a_sliver_keeps_a_voxel(found):
+    working, pieces, _ = found
+    thin = np.zeros((32, 32, 32), np.float32)
+    thin[4:20, 6:18, 10] = 0.9
+    view = view_of_pieces(working, [pieces[0], Piece(np.array((10, 12, 10)), thin, 1.0, 1.0, 20.0, 0.9)])
+    assert np.count_nonzero(view.bodies == 2) >= 1
+
+
+def test_a_scan_that_ends_above_the_sacrum_has_no_part_of_it(volume):
+    whole = [volume.order[n] for n in range(len(volume.order))]
+    cut = int(volume.places[whole[9]][0][:, 2].min()) - 4  # below the tenth body, with some of the next
+    part = Volume(*(array[:, :, cut:] for array in (volume.hu, volume.labels, volume.body, volume.bone)), volume.spacing_mm)
+    lower = {value: volume.body[volume.labels == value].sum() for value in whole[10:]}
+    labels = np.where(np.isin(part.labels, list(lower)), 0, part.labels)
+    part = Volume(part.hu, labels, np.where(labels > 0, part.body, 0).astype(np.uint8), part.bone, part.spacing_mm)
+    for n in range(150):
+        view = draw_view(part, generator=np.random.default_rng(n))
+        assert None not in view.levels
+        assert view.levels in candidates(view.count)[0]
 
 
 def test_views_are_the_same_for_their_generator(volume, views):

@@ -1,4 +1,5 @@
 import dataclasses
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
@@ -7,6 +8,8 @@ from shapekit.core.checks import InputError
 from shapekit.networks import read_weights
 from shapekit.segmentation import draw_volume
 from shapekit.training import LevelConfig, SegmenterConfig, train_levels, train_segmenter
+from shapekit.training.levels import LevelTrainer
+from shapekit.training.segmenter import SegmenterTrainer
 from shapekit.training.steps import held_out
 
 LEVELS = LevelConfig(patients=2, width=8, growth=8, batch=1, steps=2, checkpoint_every=1, watched=1)
@@ -33,6 +36,9 @@ def test_training_goes_on_from_weights_and_says_from_which(volumes, tmp_path, tr
     assert any(not torch.allclose(read_weights(anew, kind)[0][name].float(), value.float(), atol=1e-2) for name, value in before.items())
     with pytest.raises(InputError, match="from another start"):
         train(still, volumes, tmp_path / "two", cohort="ten CTs")
+    third, _ = train(still, volumes, tmp_path / "five", start=on)  # phantoms again, after scans
+    assert "ten CTs" in read_weights(third, kind)[1]["cohort"]
+    assert "the scans' own terms" in read_weights(third, kind)[1]["licence"]
     with pytest.raises(InputError, match="no start for this configuration"):
         train(dataclasses.replace(config, width=16), volumes, tmp_path / "four", start=path)
 
@@ -51,3 +57,20 @@ def test_one_in_twenty_watches_at_least_one_of_several_and_none_of_one():
 
 def test_who_is_named_watches():
     assert held_out("ab", "c") == ("ab", "c")
+
+
+def test_a_training_that_goes_on_counts_everything_from_its_first_step(volumes, tmp_path):
+    path, _ = train_levels(LEVELS, volumes, tmp_path)
+    anew, on = (LevelTrainer(LEVELS, volumes, [], tmp_path, start=start) for start in (None, path))
+    batch = anew.draw(0)
+    with torch.no_grad():
+        assert float(on.objective(batch, 0.0)) == float(on.objective(batch, 1.0))
+        assert float(anew.objective(batch, 0.0)) > float(anew.objective(batch, 1.0))
+
+
+def test_processes_that_draw_get_no_network(volumes, tmp_path):
+    trainer = SegmenterTrainer(PATCHES, volumes, [], tmp_path)
+    sent = bytes(ForkingPickler.dumps(trainer.draw))
+    assert b"segmentation.network" not in sent
+    again = ForkingPickler.loads(sent)(1)
+    assert torch.equal(again.image, trainer.draw(1).image)
