@@ -4,9 +4,9 @@
     python docs/segmentation_check.py --phantoms 10 --from 40    # those after them
     python docs/segmentation_check.py --data ../shared/data      # every vertebra's score from CT and from mask
     python docs/segmentation_check.py --size out/size            # a large CT: wall time and peak memory
-    python docs/segmentation_check.py --surfaces 12              # which of the network's probabilities lies at bodies' surfaces
+    python docs/segmentation_check.py --choices 34               # where surfaces are drawn and how much votes count, and why
 
-with the networks that ship, or with those of ``--weights FILE ...``; ``--surfaces`` always with the one that ships, on phantoms of its own.
+with the networks that ship, or with those of ``--weights FILE ...``; ``--choices`` always with those that ship, on phantoms of its own.
 
 Phantoms: cut and oblique fields of view, 0.8-3 mm slices, random looks, ribs, sacrum and neck as in training; the truth is the
 phantom's. Real cases: bodies cut from their masks by ``shapekit.spine`` stand for the truth. Nothing is learnt, tuned or calibrated on
@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 import shapekit as sk
-from shapekit.core.grid import Grid
+from shapekit.core.grid import Grid, centre_of
 from shapekit.core.levels import Level
 from shapekit.core.values import Image, LabelMap
 from shapekit.datasets.phantom import draw_scan
@@ -40,10 +40,13 @@ from shapekit.ops.sampling import resample_field
 from shapekit.phantom import draw_look, draw_patient, simulate_ct
 from shapekit.segmentation import Quality, judge, segment_ct
 from shapekit.segmentation.iterative import LEAST_CONFIDENCE, drawn_at
+from shapekit.segmentation.labelling import candidates, vote_scores
+from shapekit.segmentation.levels import read_levels
 from shapekit.segmentation.looks import new_intensities, worse_scanner
 from shapekit.segmentation.network import read_segmenter
 from shapekit.segmentation.surroundings import surround
-from shapekit.segmentation.traversal import Traversal
+from shapekit.segmentation.traversal import THRESHOLD, Traversal
+from shapekit.segmentation.views import view_of_pieces
 from shapekit.segmentation.working import scaled, to_working
 from shapekit.spine import extract_bodies
 
@@ -53,7 +56,7 @@ REAL = {
     "tptbox/sub-ct_label-22_ct.nii.gz": "tptbox/sub-ct_seg-vert_label-22_msk.nii.gz",
     "totalsegmentator/example_ct.nii.gz": "totalsegmentator/example_vertebrae_verse-labels_v1.nii.gz",
 }
-SURFACES, SURFACES_SEED = (0.5, 0.45, 0.4, 0.35, 0.3), 78_000
+SURFACES, VOTE_WEIGHTS, CHOICES_SEED = (0.5, 0.45, 0.4, 0.35, 0.3), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0), 79_000
 LARGE, LARGE_MM = (512, 512, 600), (0.8, 0.8, 1.0)
 MOST_SECONDS, MOST_GB = 180, 3.0
 SCAN_COLUMNS = (
@@ -217,31 +220,52 @@ def phantoms(options: argparse.Namespace) -> None:
         print(f"5th percentile of Dice {np.percentile(dice, 5):.3f}; cut bodies recognised: {sum(cut_told)} of {len(cut_told)}")
 
 
-def surfaces(count: int, seed: int) -> None:
-    """Draw every whole body's surface at several probabilities; print how large and how good bodies become."""
-    eye = read_segmenter(shipped_weights("segmentation"))
-    rows: dict[float, list[tuple[float, float, float]]] = {level: [] for level in SURFACES}
+def choices(count: int, seed: int) -> None:
+    """Print what two choices rest on: where a body's surface is drawn, and how much bodies' own votes count beside the network of levels."""
+    eye, reader = read_segmenter(shipped_weights("segmentation")), read_levels([shipped_weights("levels")])
+    drawn: dict[float, list[tuple[float, float, float]]] = {level: [] for level in SURFACES}
+    told: dict[float, list[tuple[float, int, int]]] = {weight: [] for weight in VOTE_WEIGHTS}
     for index in range(count):
         image, truth, cut = phantom_ct(index, seed)
         real = np.where(truth.body_mask, truth.array, 0)
         working = to_working(image, eye.sizes.spacing_mm)
-        pieces = Traversal(scaled(working.array), eye, patch=eye.sizes.patch, spacing_mm=eye.sizes.spacing_mm).run()
-        for level, found in rows.items():
-            array, levels = np.zeros(truth.grid.shape, np.uint8), {}
-            for n, piece in enumerate((piece for piece in pieces if piece.confidence >= LEAST_CONFIDENCE), start=1):
-                box, mask = drawn_at(piece, working.grid, image.grid, surface=level)
-                array[box][mask & (array[box] == 0)] = n
-                levels[n] = list(Level)[n]  # any, but each its own
-            quality = judge(LabelMap(array, truth.grid, levels), truth, cut=cut)
-            values = {str(one): value for value, one in truth.levels.items()}
-            labels = {str(one): n for n, one in levels.items()}
-            for name in quality.dice:
-                if values[name] not in cut:
-                    share = np.count_nonzero(array == labels[quality.taken_for[name]]) / np.count_nonzero(real == values[name])
-                    found.append((share, quality.dice[name], quality.surface_mm[name]))
+        found = Traversal(scaled(working.array), eye, patch=eye.sizes.patch, spacing_mm=eye.sizes.spacing_mm).run()
+        pieces = sorted((one for one in found if one.confidence >= LEAST_CONFIDENCE), key=lambda one: -(centre_of(one.mask) + one.start)[2])
+        values = []
+        for surface, rows in drawn.items():
+            for piece in pieces:
+                box, mask = drawn_at(piece, working.grid, image.grid, surface=surface)
+                value = int(np.bincount(real[box][mask], minlength=1)[1:].argmax()) + 1 if real[box][mask].any() else 0
+                values += [value] if surface == SURFACES[0] else []
+                if value and value not in cut:
+                    own = np.zeros(real.shape, np.uint8)
+                    own[box] = mask
+                    one = {value: truth.levels[value]}
+                    quality = judge(LabelMap(own * np.uint8(value), truth.grid, one), LabelMap(np.where(real == value, real, 0), truth.grid, one))
+                    share = np.count_nonzero(mask) / np.count_nonzero(real == value)
+                    rows += [(share, *quality.dice.values(), *quality.surface_mm.values())] if quality.dice else []
+        levels = tuple(truth.levels[value] if value else (None if n else Level.C7) for n, value in enumerate(values))
+        sequences, _ = candidates(len(pieces))
+        if levels in sequences:
+            votes = vote_scores([one.value for one in pieces], [one.complete > THRESHOLD for one in pieces], sequences, eye.scatter)
+            scores = reader.scores(view_of_pieces(working, pieces))
+            for weight, lines in told.items():
+                sums = scores + weight * votes
+                best = sequences[int(sums.argmax())]
+                right = sum(one is other for one, other in zip(best, levels, strict=True))
+                lines.append((float(sums[sequences.index(levels)] - np.logaddexp.reduce(sums)), right, len(levels)))
     header(("probability at the surface", "whole bodies", "volume for the true one's", "Dice", "surface distance, mm"))
-    for level, found in rows.items():
-        row(f"{level:g}", len(found), *(f"{value:.3f}" for value in np.mean(found, axis=0)) if found else "–––")
+    for surface, rows in drawn.items():
+        row(f"{surface:g}", len(rows), *(f"{value:.3f}" for value in np.mean(rows, axis=0)) if rows else "–––")
+    print()
+    header(("weight of the votes", "scans", "log-probability of the true levels", "levels right"))
+    for weight, lines in told.items():
+        row(
+            f"{weight:g}",
+            len(lines),
+            f"{mean([line[0] for line in lines]):.3f}",
+            f"{sum(line[1] for line in lines)} of {sum(line[2] for line in lines)}",
+        )
 
 
 def real_cases(options: argparse.Namespace) -> None:
@@ -317,7 +341,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds verse19/, tptbox/ and totalsegmentator/")
     parser.add_argument("--no-scores", action="store_true", help="segmentations only")
     parser.add_argument("--size", type=Path, metavar="DIR", help="make a large CT in this folder, unless it is there, and segment it")
-    parser.add_argument("--surfaces", type=int, default=0, metavar="N", help="on N phantoms")
+    parser.add_argument("--choices", type=int, default=0, metavar="N", help="on N phantoms")
     options = parser.parse_args()
     for file in options.weights or ():
         if not file.exists():
@@ -328,8 +352,8 @@ def main() -> None:
         real_cases(options)
     if options.size:
         size(options)
-    if options.surfaces:
-        surfaces(options.surfaces, SURFACES_SEED)
+    if options.choices:
+        choices(options.choices, CHOICES_SEED)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from shapekit.core.values import Image, LabelMap
 from shapekit.io.shipped import shipped_weights
 from shapekit.networks import read_weights
 from shapekit.ops.sampling import resample_field
-from shapekit.segmentation.labelling import INCOMPLETE, SCHEME, VALUES, best_sequence
+from shapekit.segmentation.labelling import INCOMPLETE, SCHEME, VALUES, VOTE_WEIGHT, best_sequence, candidates, vote_scores
 from shapekit.segmentation.levels import KIND as LEVELS_KIND
 from shapekit.segmentation.levels import LevelReader, Named, read_levels
 from shapekit.segmentation.network import KIND, SURFACE, NetworkEye, read_segmenter
@@ -161,7 +161,8 @@ def segment_ct(
         if mask.any() and piece.confidence >= (LEAST_AT_EDGE if (ends := _edge_mm2(mask, box, image.grid) >= EDGE_MM2) else LEAST_CONFIDENCE)
     ]
     bodies.sort(key=lambda body: -_centre(body.piece, working.grid)[2])
-    return _assembled(bodies, _named(bodies, working, reader), image.grid, name, identity)
+    scatter = eye.scatter if isinstance(eye, NetworkEye) else {}
+    return _assembled(bodies, _named(bodies, working, reader, scatter), image.grid, name, identity)
 
 
 def _networks(paths: Sequence[str | Path], device: str) -> tuple[NetworkEye, LevelReader]:
@@ -173,15 +174,15 @@ def _networks(paths: Sequence[str | Path], device: str) -> tuple[NetworkEye, Lev
     return read_segmenter(eyes, device=device), read_levels(readers, device=device)
 
 
-def _named(bodies: Sequence[_Drawn], working: Image, reader: LevelReader | None) -> Named:
-    """Say which levels bodies are, from the head downward: as the network of levels has it, or by the votes of those that seem whole."""
+def _named(bodies: Sequence[_Drawn], working: Image, reader: LevelReader | None, scatter: Mapping[Level, float]) -> Named:
+    """Say which levels bodies are, from the head downward: by the network of levels and bodies' own votes, or by these alone."""
     if not bodies:
         return Named((), (), (), 0.0)
     pieces = [body.piece for body in bodies]
-    if reader is not None:
-        return reader(view_of_pieces(working, pieces))
-    levels = best_sequence([piece.value for piece in pieces], [piece.complete > THRESHOLD for piece in pieces])
-    return Named(tuple(levels), (math.nan,) * len(levels), (), math.nan)
+    votes, whole = [piece.value for piece in pieces], [piece.complete > THRESHOLD for piece in pieces]
+    if reader is None:
+        return Named(tuple(best_sequence(votes, whole)), (math.nan,) * len(votes), (), math.nan)
+    return reader(view_of_pieces(working, pieces), VOTE_WEIGHT * vote_scores(votes, whole, candidates(len(pieces))[0], scatter))
 
 
 def drawn_at(piece: Piece, working: Grid, grid: Grid, *, surface: float = THRESHOLD) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
@@ -244,7 +245,7 @@ def _assembled(bodies: Sequence[_Drawn], named: Named, grid: Grid, name: str, id
     for body, level, probability in zip(bodies, named.levels, named.probability, strict=True):
         whole = body.piece.complete > THRESHOLD and not body.at_edge
         if level is None or (level is Level.L6 and not whole):
-            continue  # of a sacrum: an L6 is rare, and one of which a part is seen rarer
+            continue  # of the neck or a sacrum: an L6 is rare, and one of which a part is seen rarer
         piece, box = body.piece, body.box
         own = body.mask & (array[box] == 0)
         if not own.any():
@@ -257,7 +258,10 @@ def _assembled(bodies: Sequence[_Drawn], named: Named, grid: Grid, name: str, id
         rows.append(FoundVertebra(level, probability, value, whole, piece.complete, piece.confidence, piece.value, volume, spot))
     cut = frozenset(row.label for row in rows if not row.complete)
     said = f"segmented by iterative instance segmentation{f', weights {identity}' if identity else ''}"
-    below = len(bodies) - len(rows)
+    known = [level is not None for level in named.levels]
+    above = known.index(True) if any(known) else 0
+    below = len(bodies) - len(rows) - above
+    said += f"; {above} above T1 taken for neck" if above else ""
     said += f"; {below} below L5 taken for sacrum" if below else ""
     notes = [said, "look at its bodies and levels before using what rests on them" if rows else f"no vertebral body was found in {name}"]
     doubt = _doubt(named) if any(probability < SURE for probability in named.probability) else ""
@@ -271,8 +275,10 @@ def _assembled(bodies: Sequence[_Drawn], named: Named, grid: Grid, name: str, id
 
 def _doubt(named: Named) -> str:
     """Say how doubtful the levels are, and what they may be instead."""
-    one, other = (
-        f"{sequence[0] or 'sacrum'} to {next((level for level in reversed(sequence) if level is not None), 'sacrum')}"
-        for sequence in (named.levels, named.other)
-    )
+    one, other = (_ends(sequence) for sequence in (named.levels, named.other))
     return f"levels are doubtful: {one} (each with a probability of {min(named.probability):.2f} or more), or {other} ({named.other_probability:.2f})"
+
+
+def _ends(levels: Sequence[Level | None]) -> str:
+    known = [str(level) for level in levels if level is not None]
+    return f"{known[0]} to {known[-1]}" if known else "sacrum"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
@@ -37,6 +38,12 @@ SPINES: tuple[tuple[tuple[Level, ...], float], ...] = (
 )
 """Which thoracic and lumbar levels a spine has, and how often, as in the phantoms: the usual ones, an L6, a T13, no T12; T13 and L6 [assumed]."""
 
+NECK_SHARE = 0.01
+"""How often the first body above a T1 was found though it belongs to the neck [assumed]."""
+VOTE_WEIGHT = 0.6
+"""How much the logarithm of the votes' likelihood counts beside that of a network of levels: votes of one scan err alike
+(``docs/segmentation_check.py --choices``)."""
+
 
 @lru_cache
 def candidates(count: int) -> tuple[tuple[tuple[Level | None, ...], ...], tuple[float, ...]]:
@@ -49,7 +56,7 @@ def candidates(count: int) -> tuple[tuple[tuple[Level | None, ...], ...], tuple[
     Returns
     -------
     sequences : tuple of tuples of Level or None
-        From the head downward; None below the last lumbar level. Each once.
+        From the head downward; C7 for a body of the neck, above T1 only; None below the last lumbar level. Each once.
     shares : tuple of float
         How often a spine has it, as far as that is known before one looks: the largest of those spines that hold it.
 
@@ -69,6 +76,9 @@ def candidates(count: int) -> tuple[tuple[tuple[Level | None, ...], ...], tuple[
         row = [*spine, *[None] * BELOW]
         for first in range(len(row) - count + 1):
             found.setdefault(tuple(row[first : first + count]), share)
+    for spine, share in SPINES if count > 1 else ():
+        if len(with_neck := (Level.C7, *spine, *[None] * BELOW)) >= count:
+            found.setdefault(with_neck[:count], NECK_SHARE * share)
     if not found:
         raise InputError(f"{count} bodies were found, but a spine has {len(TRUNK) + 1} at most between neck and sacrum; check the scan.")
     return tuple(found), tuple(found.values())
@@ -77,6 +87,42 @@ def candidates(count: int) -> tuple[tuple[tuple[Level | None, ...], ...], tuple[
 def vote_of(level: Level) -> float:
     """Return what a network is taught to say of a level."""
     return EXTRA_VALUE if level is Level.T13 else float(VALUES[level])
+
+
+def vote_scores(
+    votes: Sequence[float], whole: Sequence[bool], sequences: Sequence[Sequence[Level | None]], scatter: Mapping[Level, float]
+) -> NDArray[np.float64]:
+    """Tell how likely bodies' own votes are, were a sequence theirs, if they err by a Laplace distribution.
+
+    Parameters
+    ----------
+    votes : sequence of float
+        What each body is taken for: C1 = 1 ... L6 = 25.
+    whole : sequence of bool
+        Bodies that are wholly visible; only their votes count.
+    sequences : sequence of sequences of Level or None
+        As many levels as votes.
+    scatter : mapping of Level to float
+        By how many levels votes for a level err on average; their mean stands for others, 1 where it is empty.
+
+    Returns
+    -------
+    (len(sequences),) float
+        Logarithms.
+
+    Examples
+    --------
+    >>> vote_scores([18.5, 20.0], [True, True], [(Level.T11, Level.T12), (Level.T12, Level.L1)], {}).tolist()
+    [-1.5, -0.5]
+    """
+    typical = float(np.mean([*scatter.values()])) if scatter else 1.0
+    value = {level: vote_of(level) for level in Level} | {None: VALUES[Level.L6] + 1.0}
+    error = {level: scatter.get(level, typical) for level in Level} | {None: typical}
+    found = np.zeros(len(sequences))
+    for n, (vote, counts) in enumerate(zip(votes, whole, strict=True)):
+        if counts:
+            found -= [abs(vote - value[one[n]]) / error[one[n]] + np.log(error[one[n]]) for one in sequences]
+    return found
 
 
 def best_sequence(votes: Sequence[float], complete: Sequence[bool]) -> list[Level | None]:

@@ -108,14 +108,19 @@ class LevelNetwork(Pyramid):
 
 @lru_cache
 def _table(count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The possible sequences as places in ``CLASSES``, (S, count), and the logarithms of how usual they are, (S,)."""
+    """The possible sequences as places in ``CLASSES`` and after them C7, (S, count), and the logarithms of how usual they are, (S,)."""
     sequences, shares = candidates(count)
-    return np.array([[CLASSES.index(level) for level in sequence] for sequence in sequences]), np.log(np.array(shares, np.float32))
+    places = {level: n for n, level in enumerate((*CLASSES, Level.C7))}
+    return np.array([[places[level] for level in sequence] for sequence in sequences]), np.log(np.array(shares, np.float32))
 
 
 def sequence_scores(told: Tensor) -> Tensor:
-    """Log-probability of each of ``candidates``; (n, 20) figures of a scan's bodies → (S,)."""
+    """Log-probability of each of ``candidates``; (n, 20) figures of a scan's bodies → (S,).
+
+    A body of the neck is not known to the network: whatever it is taken for, this neither speaks for nor against a sequence.
+    """
     places, usual = _table(len(told))
+    told = torch.cat([told, told.amax(dim=1, keepdim=True)], dim=1)
     where = torch.as_tensor(places, device=told.device)
     scores = told[torch.arange(len(told), device=told.device), where].sum(dim=1) + torch.as_tensor(usual, device=told.device)
     return functional.log_softmax(scores, dim=0)
@@ -128,7 +133,7 @@ class Named:
     Parameters
     ----------
     levels : tuple of Level or None
-        The most probable sequence, from the head downward; None: of the sacrum.
+        The most probable sequence, from the head downward; None: of the sacrum, or above T1 of the neck.
     probability : tuple of float
         Of each body's being that level, over all sequences.
     other : tuple of Level or None
@@ -159,23 +164,50 @@ class LevelReader:
     def __init__(self, networks: Sequence[LevelNetwork], *, identity: str = "", device: str = "cpu") -> None:
         self.networks, self.identity, self.device = [network.eval().to(device) for network in networks], identity, device
 
-    def __call__(self, view: View) -> Named:
-        """Name the bodies of a view, which shows one at least.
+    def scores(self, view: View) -> NDArray[np.float64]:
+        """Log-probability of each of ``candidates`` for the bodies of a view, which shows one at least; (S,).
 
         Raises
         ------
         InputError
             If there are more than a spine has.
         """
-        sequences, _ = candidates(view.count)
+        candidates(view.count)
         with torch.inference_mode():
             image, bodies = (torch.from_numpy(np.ascontiguousarray(part))[None, None].to(self.device) for part in (view.image, view.bodies))
             told = torch.stack([network(image, bodies, [view.count])[0] for network in self.networks]).mean(dim=0)
-            share = sequence_scores(told.cpu()).double().exp().numpy()
+            return np.asarray(sequence_scores(told.cpu()).double().numpy())
+
+    def __call__(self, view: View, likelihood: NDArray[np.float64] | None = None) -> Named:
+        """Name the bodies of a view.
+
+        Parameters
+        ----------
+        view : View
+        likelihood : (S,) float, optional
+            Logarithm of how well what else is known agrees with each of ``candidates``.
+
+        Returns
+        -------
+        Named
+
+        Raises
+        ------
+        InputError
+            See ``scores``.
+        """
+        scores, (sequences, _) = self.scores(view), candidates(view.count)
+        scores = scores if likelihood is None else scores + likelihood
+        share = np.exp(scores - np.logaddexp.reduce(scores))
         order = np.argsort(-share, kind="stable")
         best, others = sequences[order[0]], [(sequences[n], float(share[n])) for n in order[1:2]]
         own = tuple(float(sum(p for p, one in zip(share, sequences, strict=True) if one[n] is level)) for n, level in enumerate(best))
-        return Named(best, own, *(others[0] if others else ((), 0.0)))
+        other, probability = others[0] if others else ((), 0.0)
+        return Named(_below_neck(best), own, _below_neck(other), probability)
+
+
+def _below_neck(levels: Sequence[Level | None]) -> tuple[Level | None, ...]:
+    return tuple(None if level is Level.C7 else level for level in levels)
 
 
 def read_levels(paths: Sequence[str | Path], *, device: str = "cpu") -> LevelReader:

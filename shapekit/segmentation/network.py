@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shapekit.core.checks import InputError
+from shapekit.core.levels import Level
 from shapekit.networks import read_weights
 from shapekit.networks.blocks import folded, unfolded
 from shapekit.segmentation.traversal import Sight
@@ -30,7 +31,7 @@ HIDDEN = 96
 """Units between what a network found and what it says about the body."""
 SURFACE = 0.4
 """Networks' probability, smoothed and at the CT's resolution, at bodies' surfaces: on phantoms other than those they are judged by, volumes are
-right there, and 7 % too small at one half (``docs/segmentation_check.py --surfaces``)."""
+right there, and 7 % too small at one half (``docs/segmentation_check.py --choices``)."""
 LEAST_SHARE = 0.1
 """Voxels of a body, at each level, below which its features count for less."""
 MIDDLE_VALUE, VALUES_PER_UNIT = 16.0, 6.0
@@ -191,6 +192,8 @@ class NetworkEye:
     ----------
     networks : sequence of Segmenter
         On patches and voxels of the same size.
+    scatter : mapping of Level to float, optional
+        By how many levels their votes err.
     identity : str
         Of their weights.
     device : str
@@ -202,12 +205,15 @@ class NetworkEye:
         If there is none, or two were built for other patches or voxels.
     """
 
-    def __init__(self, networks: Sequence[Segmenter], *, identity: str = "", device: str = "cpu") -> None:
+    def __init__(
+        self, networks: Sequence[Segmenter], *, scatter: Mapping[Level, float] | None = None, identity: str = "", device: str = "cpu"
+    ) -> None:
         if len({(network.sizes.patch, network.sizes.spacing_mm) for network in networks}) != 1:
             raise InputError(
                 f"{len(networks)} segmentation networks do not see patches of one size; give weights trained on the same patch and spacing_mm."
             )
         self.networks, self.identity, self.device = [network.eval().to(device) for network in networks], identity, device
+        self.scatter = dict(scatter or {})
 
     @property
     def sizes(self) -> SegmenterSizes:
@@ -244,7 +250,7 @@ def read_segmenter(paths: str | Path | Sequence[str | Path], *, device: str = "c
     InputError
         If a file is missing, damaged or holds something else, or they do not see patches of one size.
     """
-    networks, identities = [], []
+    networks, identities, scatters = [], [], []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         tensors, card, identity = read_weights(path, KIND)
         try:
@@ -252,13 +258,19 @@ def read_segmenter(paths: str | Path | Sequence[str | Path], *, device: str = "c
             check_tensors(tensors, sizes.channels)
             network = Segmenter(sizes)
             network.load_state_dict({name: value.float() for name, value in tensors.items()})
+            scatter = {Level(name): float(value) for name, value in card.get("scatter", {}).items()}  # type: ignore[attr-defined]
+            if not all(0.01 <= value <= len(Level) for value in scatter.values()):
+                raise ValueError("no errors")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise InputError(
                 f"{Path(path).name} does not hold what its card promises; train it again with `shapekit train --task segmentation`."
             ) from error
         networks.append(network)
         identities.append(identity)
-    return NetworkEye(networks, identity="+".join(identities), device=device)
+        scatters.append(scatter)
+    shared = set.intersection(*(set(scatter) for scatter in scatters)) if scatters else set()
+    scatter = {level: float(np.mean([one[level] for one in scatters])) for level in sorted(shared)}
+    return NetworkEye(networks, scatter=scatter, identity="+".join(identities), device=device)
 
 
 def segmenter_card(sizes: SegmenterSizes, config: dict[str, object]) -> dict[str, object]:

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
-from shapekit.segmentation.labelling import VALUES, best_sequence, candidates, vote_of
+from shapekit.segmentation.labelling import VALUES, best_sequence, candidates, vote_of, vote_scores
 
 
 def names(votes, complete=None):
@@ -64,7 +65,20 @@ def test_candidates_are_every_row_of_every_spine_once():
     assert likely[Level.T12, Level.T13] == likely[Level.T13, Level.L1] == 0.02
     assert likely[Level.T11, Level.L1] == 0.015
     assert likely[Level.L5, Level.L6] == 0.05
+    assert likely[Level.C7, Level.T1] == pytest.approx(0.01 * 0.914)
     assert (Level.T13, Level.L2) not in likely
+    assert (Level.C7, Level.T2) not in likely
+
+
+def test_votes_are_as_likely_as_their_distances_from_the_levels_are_small():
+    sequences = [(Level.T12, Level.L1), (Level.L1, Level.L2), (Level.L5, None), (Level.C7, Level.T1)]
+    scores = vote_scores([19.4, 20.4], [True, True], sequences, {Level.T12: 0.5, Level.L1: 0.2})
+    assert scores[0] == pytest.approx(-0.4 / 0.5 - np.log(0.5) - 0.4 / 0.2 - np.log(0.2))
+    assert scores[1] == pytest.approx(-0.6 / 0.2 - np.log(0.2) - 0.6 / 0.35 - np.log(0.35))  # their mean stands for others
+    assert scores[2] == pytest.approx(-4.6 / 0.35 - 5.6 / 0.35 - 2 * np.log(0.35))
+    assert scores[3] == pytest.approx(-12.4 / 0.35 - 12.4 / 0.35 - 2 * np.log(0.35))
+    assert vote_scores([19.4, 20.4], [False, True], sequences[:2], {}).tolist() == pytest.approx([-0.4, -0.6])
+    assert vote_scores([19.4, 20.4], [False, False], sequences, {}).tolist() == [0.0] * 4
 
 
 def test_more_bodies_than_levels_are_refused():

@@ -35,6 +35,21 @@ def figures(levels, weight=2.0):
     return told
 
 
+class Saying(torch.nn.Module):
+    """Says of bodies what it was told to say."""
+
+    def __init__(self, told):
+        super().__init__()
+        self.told = told
+
+    def forward(self, image, bodies, counts):
+        return [self.told]
+
+
+def empty_view(count):
+    return View(np.zeros((48, 48, 16), np.float32), np.zeros((48, 48, 16), np.uint8), count)
+
+
 def tensors(view):
     return torch.from_numpy(view.image)[None, None], torch.from_numpy(view.bodies)[None, None]
 
@@ -61,9 +76,10 @@ def test_sequences_share_all_probability_and_the_sum_of_figures_ranks_them():
     scores = sequence_scores(told)
     sequences, shares = candidates(4)
     assert float(scores.exp().sum()) == pytest.approx(1.0, abs=1e-5)
-    sums = [
-        sum(float(told[n, CLASSES.index(level)]) for n, level in enumerate(one)) + np.log(share) for one, share in zip(sequences, shares, strict=True)
-    ]
+    figure = [{level: float(value) for level, value in zip(CLASSES, row, strict=True)} for row in told]
+    for row in figure:
+        row[Level.C7] = max(row.values())  # of the neck: neither for nor against
+    sums = [sum(figure[n][level] for n, level in enumerate(one)) + np.log(share) for one, share in zip(sequences, shares, strict=True)]
     np.testing.assert_allclose(np.diff(scores.numpy()), np.diff(sums), atol=1e-4)
 
 
@@ -97,14 +113,10 @@ def test_where_nothing_speaks_for_it_an_unusual_spine_is_not_taken():
 
 
 def test_a_body_is_as_probable_as_all_sequences_that_agree_on_it():
-    class Saying(torch.nn.Module):
-        def forward(self, image, bodies, counts):
-            told = torch.zeros(2, len(CLASSES))
-            told[1, CLASSES.index(Level.L1)] = 30.0
-            told[0, CLASSES.index(Level.T12)] = 1.0
-            return [told]
-
-    named = LevelReader([Saying()])(View(np.zeros((48, 48, 16), np.float32), np.zeros((48, 48, 16), np.uint8), 2))
+    told = torch.zeros(2, len(CLASSES))
+    told[1, CLASSES.index(Level.L1)] = 30.0
+    told[0, CLASSES.index(Level.T12)] = 1.0
+    named = LevelReader([Saying(told)])(empty_view(2))
     assert named.levels == (Level.T12, Level.L1)
     assert named.probability[1] == pytest.approx(1.0, abs=1e-6)  # L1 in any case, below a T12, a T13 or a T11
     odds = np.array([0.914 * np.e, 0.02, 0.015])
@@ -142,14 +154,44 @@ def test_what_does_not_fit_its_card_is_refused(network, tmp_path):
 
 def test_as_many_bodies_as_a_spine_can_have_are_named_and_more_refused(network):
     bodies = np.zeros((48, 48, 48), np.uint8)
-    for n in range(23):
-        bodies[20:28, 20:28, 2 * (22 - n) : 2 * (22 - n) + 2] = n + 1
+    for n in range(24):
+        bodies[20:28, 20:28, 2 * (23 - n) : 2 * (23 - n) + 2] = n + 1
     image = np.zeros(bodies.shape, np.float32)
-    named = LevelReader([network])(View(image, np.where(bodies > 22, 0, bodies).astype(np.uint8), 22))
-    assert [str(level) for level in named.levels[-4:]] == ["L6", "None", "None", "None"]
+    named = LevelReader([network])(View(image, np.where(bodies > 23, 0, bodies).astype(np.uint8), 23))
+    assert [str(level) for level in named.levels] == [
+        "None",
+        *(f"T{n}" for n in range(1, 14)),
+        *(f"L{n}" for n in range(1, 7)),
+        "None",
+        "None",
+        "None",
+    ]
     assert (named.other, named.other_probability) == ((), 0.0)
-    with pytest.raises(InputError, match="23 bodies were found"):
-        LevelReader([network])(View(image, bodies, 23))
+    with pytest.raises(InputError, match="24 bodies were found"):
+        LevelReader([network])(View(image, bodies, 24))
+
+
+def test_a_body_of_the_neck_is_left_out_where_all_below_it_ask_for_that():
+    thorax = [Level.T1, Level.T2, Level.T3, Level.T4]
+    told = figures([Level.T1, *thorax], 3.0)  # the first is nothing that the network knows
+    assert LevelReader([Saying(told)])(empty_view(5)).levels == (None, *thorax)
+    assert LevelReader([Saying(figures(thorax, 3.0))])(empty_view(4)).levels == tuple(thorax)
+    few = figures([Level.T9, *thorax[:1]], 3.0)
+    assert LevelReader([Saying(few)])(empty_view(2)).levels[0] is not None  # two that disagree are no neck yet
+
+
+def test_what_else_is_known_counts_beside_the_network():
+    told = figures([Level.L1, Level.L2, Level.L3], 1.0)
+    sequences, _ = candidates(3)
+    likelihood = np.array([6.0 if one[0] is Level.T12 else 0.0 for one in sequences])
+    reader = LevelReader([Saying(told)])
+    assert reader(empty_view(3)).levels == (Level.L1, Level.L2, Level.L3)
+    named = reader(empty_view(3), likelihood)
+    assert named.levels == (Level.T12, Level.L1, Level.L2)
+    assert named.other == (Level.L1, Level.L2, Level.L3)
+    share = np.exp(reader.scores(empty_view(3)) + likelihood)
+    assert named.other_probability == pytest.approx(share[sequences.index(named.other)] / share.sum())
+    assert np.exp(reader.scores(empty_view(3))).sum() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_card_that_promises_a_giant_and_figures_that_are_none_are_refused(network, tmp_path):

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from shapekit.core.checks import InputError
+from shapekit.core.levels import Level
 from shapekit.networks import write_weights
 from shapekit.segmentation import Segmenter, SegmenterSizes, read_segmenter, segmenter_card
 from shapekit.segmentation.network import NetworkEye
@@ -50,6 +51,24 @@ def test_several_networks_look_together(network, tmp_path):
     assert both.complete == pytest.approx((one.complete + two.complete) / 2)
     assert both.value == pytest.approx((one.value + two.value) / 2)
     assert abs(one.value - two.value) > 1e-3
+
+
+def test_what_votes_err_by_comes_with_the_weights_and_is_the_mean_where_several_tell(network, tmp_path):
+    cards = [{"L1": 0.2, "L2": 0.4}, {"L1": 0.4}, {}]
+    paths = [tmp_path / f"{n}.safetensors" for n in range(3)]
+    for path, scatter in zip(paths, cards, strict=True):
+        write_weights(path, network.state_dict(), segmenter_card(SMALL, {}) | {"scatter": scatter})
+    assert read_segmenter(paths[0]).scatter == {Level.L1: 0.2, Level.L2: 0.4}
+    assert read_segmenter(paths[:2]).scatter == pytest.approx({Level.L1: 0.3})
+    assert read_segmenter(paths).scatter == {}
+
+
+@pytest.mark.parametrize("scatter", [{"L9": 0.2}, {"L1": 0.0}, {"L1": float("nan")}, {"L1": 10**400}, {"L1": 1e300}, {"L1": "wide"}, ["L1"], 3])
+def test_errors_that_are_none_are_refused(network, tmp_path, scatter):
+    path = tmp_path / "w.safetensors"
+    write_weights(path, network.state_dict(), segmenter_card(SMALL, {}) | {"scatter": scatter})
+    with pytest.raises(InputError, match="does not hold what its card promises"):
+        read_segmenter(path)
 
 
 def test_networks_that_see_other_patches_do_not_look_together(network):

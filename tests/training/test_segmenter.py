@@ -8,7 +8,7 @@ from shapekit.core.checks import InputError
 from shapekit.networks import read_weights
 from shapekit.segmentation import Sample, draw_volume, read_segmenter
 from shapekit.training import SegmenterConfig, draw_volumes, read_config, train_segmenter
-from shapekit.training.segmenter import SegmenterTrainer, draw_batch_of_patches, gathered, nearness, segmenter_loss
+from shapekit.training.segmenter import SegmenterTrainer, draw_batch_of_patches, gathered, nearness, off_centre, segmenter_loss
 
 TINY = SegmenterConfig(patients=2, width=8, growth=8, patch=32, spacing_mm=4.0, batch=2, steps=6, checkpoint_every=2, watched=2)
 
@@ -48,6 +48,15 @@ def test_the_weights_can_be_used_and_say_how_they_came_about(whole):
     card = read_weights(path, "segmentation")[1]
     assert card["config"] == dataclasses.asdict(TINY)
     assert "not a medical device" in card["intended_use"]
+    assert {"T10", "L1"} <= set(card["scatter"])
+    assert all(error >= 0.2 for error in card["scatter"].values())
+    assert max(card["scatter"].values()) > 1.0  # hardly anything was learnt
+
+
+def test_how_far_bodies_lie_from_their_patches_middle():
+    target = torch.zeros(2, 1, 16, 16, 16)
+    target[0, 0, 4:7, 7:9, 7:9] = 1.0
+    assert off_centre(target).tolist() == pytest.approx([2.5, 0.0])
 
 
 def test_the_loss_falls_and_a_body_appears_where_it_is(volumes, tmp_path):
