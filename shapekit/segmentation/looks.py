@@ -12,7 +12,6 @@ from shapekit.segmentation.bones import bar, block, put_bone
 Array = NDArray[np.float32]
 
 KNOTS_HU = np.array([-1024.0, -850.0, -100.0, 30.0, 80.0, 200.0, 900.0, 3000.0])
-UNEVEN_HU, UNEVEN_VOXELS = (20.0, 120.0), (1.0, 5.0)
 KNOT_SD = np.array([0.0, 60.0, 50.0, 25.0, 25.0, 50.0, 200.0, 0.0])
 
 
@@ -32,9 +31,6 @@ def new_intensities(hu: Array, body: Array, bone: Array, generator: Generator) -
     """
     if generator.random() < 0.6:
         hu = hu + body * np.float32(generator.normal(0.0, 60.0)) + (bone - body) * np.float32(generator.normal(0.0, 80.0))
-    if generator.random() < 0.5:  # dense and thin places: sclerosis, marrow, haemangiomas
-        uneven = ndimage.gaussian_filter(generator.standard_normal(hu.shape, dtype=np.float32), generator.uniform(*UNEVEN_VOXELS))
-        hu = hu + bone * uneven * np.float32(generator.uniform(*UNEVEN_HU) / max(float(uneven.std()), 1e-6))
     values = KNOTS_HU.copy()
     kind = generator.random()
     if kind < 0.6:

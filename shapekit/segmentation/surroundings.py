@@ -122,14 +122,14 @@ def _sacrum(last: Vertebra, generator: Generator, *, wings: bool) -> list[list[P
     """Five fused segments that shrink and curl forward, with wings of their own and a crest behind; two iliac wings."""
     scale = last.healthy.half_width_mm / 26.0 * generator.uniform(0.9, 1.1, 3)
     place, _ = last.endplates()[1]
-    frame = _turned(replace(last.placement, origin=place), generator.normal(8.0, 4.0))
-    gap = generator.uniform(1.0, 12.0)
+    frame = _turned(replace(last.placement, origin=place), generator.normal(8.0, 3.0))
+    gap = generator.uniform(4.0, 12.0)
     first: Frame | None = None
     parts: list[Part] = []
     behind: list[Float] = []
     for n, size in enumerate(SEGMENTS):
         half = SEGMENT_HALF_MM * size * scale
-        frame = _turned(frame, generator.normal(8.0, 5.0) if n == 0 else -generator.normal(17.0, 5.0))
+        frame = _turned(frame, generator.normal(8.0, 3.0) if n == 0 else -generator.normal(17.0, 5.0))
         frame = replace(frame, origin=frame.to_world(np.array([0.0, 0.0, -gap - half[2]])))
         first = first or frame
         parts.append(_block(frame, (0.0, 0.0, 0.0), half))

@@ -1,6 +1,6 @@
 """Training patches without patients: phantoms' CTs whose looks are drawn at random, so that a network learns shapes and not a simulator.
 
-A patch is cut out of a ``Volume`` turned, scaled, bent and mirrored; bones, soft tissue and air then get other intensities, and bars, blobs,
+A patch is cut out of a ``Volume`` turned, scaled and mirrored; bones, soft tissue and air then get other intensities, and bars, blobs,
 screws, cement, gradients, blur, thick slices and noise are added [all ranges assumed]. Fields of view end anywhere; the bodies at their ends, the
 hardest and the rarest, are drawn more often than others. The memory holds what a traversal from the head downward would have found by then.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapekit.core.grid import Grid
-from shapekit.ops.sampling import resample_field, sample_field
+from shapekit.ops.sampling import resample_field
 from shapekit.phantom import random_rotation
 from shapekit.segmentation.labelling import vote_of
 from shapekit.segmentation.looks import add_things, new_intensities, worse_scanner
@@ -41,8 +41,6 @@ EXACT_MEMORY = 0.4
 MISSED_SHARE = 0.1
 """How often memory lacks one of the last bodies, which then is the one to find."""
 TURN_DEG, ZOOM = 8.0, 0.12
-BENT_SHARE, KNOTS, BEND_MM = 0.6, 6, 2.5
-"""How often a patch is bent (as Lessmann et al. 2019 do), by how many random shifts along each axis, and their largest SD. Its faces stay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,7 @@ class Sampled:
         return scaled(hu)
 
 
-def sampled(volume: Volume, lattice: Grid, view: Float, *, bend: Float | None = None) -> Sampled:
+def sampled(volume: Volume, lattice: Grid, view: Float) -> Sampled:
     """Cut out of a volume what a lattice of its voxels shows within a field of view.
 
     Parameters
@@ -110,42 +108,23 @@ def sampled(volume: Volume, lattice: Grid, view: Float, *, bend: Float | None = 
         In the volume's voxels.
     view : (m, 4) float
         See ``field_of_view``.
-    bend : (*lattice.shape, 3) float, optional
-        How far from its place, in the volume's voxels, each point looks.
 
     Returns
     -------
     Sampled
     """
+    inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
     box, start = _around(lattice, volume.hu.shape)
-    sides = volume.hu[box].shape
-    source = Grid(volume.hu.shape, np.eye(4)).crop(start, sides)
-    if bend is None:
-        inside = np.all([_along(lattice, plane[:3]) >= -plane[3] for plane in view], axis=0)
-        places = [_along(lattice, axis) for axis in np.eye(3)]
-    else:
-        points = lattice.points() + bend
-        inside = _inside(points, view)
-        held = np.clip(points, start, start + np.array(sides) - 1)
-        places = list(np.moveaxis(points, -1, 0))
+    source = Grid(volume.hu.shape, np.eye(4)).crop(start, volume.hu[box].shape)
 
     def cut(array: NDArray[np.generic]) -> Array:
-        values = np.ascontiguousarray(array[box], np.float32)
-        return resample_field(values, source, lattice, adds_way=False) if bend is None else sample_field(values, source, held)
+        return resample_field(np.ascontiguousarray(array[box], np.float32), source, lattice, adds_way=False)
 
-    nearest = [np.clip(np.rint(along - first).astype(np.int32), 0, side - 1) for along, first, side in zip(places, start, sides, strict=True)]
+    axes, sides = np.eye(3), source.shape
+    nearest = [np.clip(np.rint(_along(lattice, axes[n]) - start[n]).astype(np.int32), 0, side - 1) for n, side in enumerate(sides)]
     labels = np.where(inside, volume.labels[box].take((nearest[0] * sides[1] + nearest[1]) * sides[2] + nearest[2]), 0)
     body, bone = (np.where(inside, cut(part) / np.float32(255), np.float32(0.0)) for part in (volume.body, volume.bone))
     return Sampled(cut(volume.hu), labels, body, bone, inside)
-
-
-def random_bend(side: int, largest: float, generator: Generator) -> Float:
-    """Draw how a cube of voxels is bent: smooth shifts whose SD is ``largest`` at most in its middle, none at its faces; (side, side, side, 3)."""
-    smooth = ndimage.zoom(np.eye(KNOTS), (side / KNOTS, 1.0), order=3)
-    shifts = generator.standard_normal((KNOTS, KNOTS, KNOTS, 3)) * generator.uniform(0.0, largest)
-    inward = np.sin(np.pi * (np.arange(side) + 0.5) / side)
-    ends = smooth * inward[:, None]
-    return np.asarray(np.einsum("ai,bj,ck,ijkx->abcx", ends, ends, ends, shifts, optimize=True))
 
 
 def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sample, Sample]:
@@ -185,8 +164,7 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
     onto = np.eye(4)
     onto[:3, :3], onto[:3, 3] = maps, middle - maps @ np.full(3, (patch - 1) / 2)
     lattice = Grid((patch, patch, patch), onto)
-    bend = random_bend(patch, BEND_MM / volume.spacing_mm, generator) if generator.random() < BENT_SHARE else None
-    seen_there = sampled(volume, lattice, view, bend=bend)
+    seen_there = sampled(volume, lattice, view)
     labels, body = seen_there.labels, seen_there.body
     first, label = _next_body(volume, labels, body, left, maps)
     if label:

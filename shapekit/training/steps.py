@@ -22,8 +22,6 @@ from shapekit.training.loop import WARM_UP, tensors_under
 from shapekit.training.package import USE
 from shapekit.version import __version__
 
-EDITION = "2"
-"""Of what networks are shown for a seed and a step."""
 HELD_OUT = 20
 """One in so many only watches."""
 DRAWING = 2
@@ -145,7 +143,7 @@ class StepTrainer(ABC, Generic[Batch]):
 
     def _of(self) -> dict[str, object]:
         """What a checkpoint must be of to be gone on from, beside its configuration."""
-        return {"task": self.kind, "edition": EDITION, **self.origin}
+        return {"task": self.kind, **self.origin}
 
     def save_checkpoint(self) -> None:
         """Write everything a resumed run needs; the file appears when it is complete."""
@@ -160,7 +158,7 @@ class StepTrainer(ABC, Generic[Batch]):
         Raises
         ------
         InputError
-            If it is damaged or belongs to another configuration, other scans, another start or another version of what networks are shown.
+            If it is damaged or belongs to another configuration, other scans or another start.
         """
         if not self.path.exists():
             return False
@@ -168,9 +166,7 @@ class StepTrainer(ABC, Generic[Batch]):
         if card["config"] != asdict(self.config):
             raise InputError(f"{self.path.name} belongs to another configuration; train in another folder, or delete it.")
         if card.get("of") != self._of():
-            raise InputError(
-                f"{self.path.name} was trained on other scans, from another start or by another version; train in another folder, or delete it."
-            )
+            raise InputError(f"{self.path.name} was trained on other scans or from another start; train in another folder, or delete it.")
         self.network.load_state_dict(tensors_under(tensors, "live."))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors_under(tensors, "optimiser.").items():

@@ -1,6 +1,7 @@
 """Everything around the network, proven with an eye that knows the truth."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,8 @@ from shapekit.core.values import Image
 from shapekit.io.shipped import shipped_weights
 from shapekit.io.volumes import on_grid
 from shapekit.phantom import random_rotation
-from shapekit.segmentation import judge, segment_ct
+from shapekit.segmentation import iterative, judge, read_segmenter, segment_ct
+from shapekit.segmentation.levels import Named
 from shapekit.spine import extract_bodies
 from tests.segmentation.oracle import OracleEye, known_scan
 
@@ -193,3 +195,37 @@ def test_what_is_seen_dimly_is_no_body(lumbar):
     found = segment_ct(lumbar.image, eye=dim)
     assert 21.0 not in {row.vote for row in found.vertebrae}
     assert len(found.vertebrae) == len(lumbar.scan.patient) - 1
+
+
+def test_levels_come_from_all_that_a_scan_shows_and_say_how_sure_they_are():
+    known = known_scan(["T11", "T12", "L1", "L2", "L3", "L4", "L5"], (1.0, 1.0, 1.5))
+    found = segment_ct(known.image)
+    assert all(0.0 < row.level_probability <= 1.0 for row in found.vertebrae)
+    assert bool(found.doubt) == (min(row.level_probability for row in found.vertebrae) < 0.9)
+    assert (found.doubt in found.labels.notes) == bool(found.doubt)
+    assert math.isnan(segment_ct(known.image, eye=OracleEye(known)).vertebrae[0].level_probability)
+
+
+def test_what_was_named_with_doubt_is_noted_with_what_it_may_be_instead(lumbar, monkeypatch):
+    named = Named((Level.L3, Level.L4, Level.L5, None), (0.6, 0.6, 0.6, 0.97), (Level.L2, Level.L3, Level.L4, Level.L5), 0.3)
+    monkeypatch.setattr(iterative, "_named", lambda *_: named)
+    found = segment_ct(lumbar.image, eye=OracleEye(lumbar))
+    assert [str(row.level) for row in found.vertebrae] == ["L3", "L4", "L5"]
+    assert found.doubt == "levels are doubtful: L3 to L5 (each with a probability of 0.60 or more), or L2 to L5 (0.30)"
+    assert found.doubt in found.labels.notes
+    assert "1 below L5 taken for sacrum" in found.labels.notes[0]
+    neck = Named((None, Level.T1, Level.T2, Level.T3), (0.99,) * 4, (), 0.0)
+    monkeypatch.setattr(iterative, "_named", lambda *_: neck)
+    found = segment_ct(lumbar.image, eye=OracleEye(lumbar))
+    assert found.doubt == ""
+    assert [str(row.level) for row in found.vertebrae] == ["T1", "T2", "T3"]
+    assert "1 above T1 taken for neck" in found.labels.notes[0]
+    assert "sacrum" not in found.labels.notes[0]
+
+
+def test_a_network_that_looks_knows_its_own_patches():
+    known = known_scan(["L1", "L2", "L3"], (1.0, 1.0, 1.5))
+    eye = read_segmenter(shipped_weights("segmentation"))
+    found, shipped = segment_ct(known.image, eye=eye, patch=32, spacing_mm=4.0), segment_ct(known.image)
+    assert np.array_equal(found.labels.array > 0, shipped.labels.array > 0)
+    assert eye.identity in found.labels.notes[0]

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 
-from shapekit.core.grid import Grid
 from shapekit.segmentation import draw_looks, draw_volume
 from shapekit.segmentation.looks import add_things, new_intensities, worse_scanner
-from shapekit.segmentation.synthesis import random_bend, sampled
 from shapekit.segmentation.traversal import FIRST_MM3
 
 PATCH = 32
@@ -119,29 +117,3 @@ def test_looks_keep_a_bodys_place_and_leave_no_voxel_unfilled():
         assert hu.dtype == np.float32
         assert np.isfinite(hu).all()
         assert np.abs(hu).max() < 5000
-
-
-def test_a_bend_is_smooth_and_leaves_a_patchs_faces_as_they_are():
-    bend = random_bend(48, 3.0, np.random.default_rng(2))
-    faces = np.concatenate([bend[[0, -1]].reshape(-1, 3), bend[:, [0, -1]].reshape(-1, 3), bend[:, :, [0, -1]].reshape(-1, 3)])
-    assert np.abs(faces).max() < 0.1 * np.abs(bend).max()
-    assert np.abs(bend).max() > 0.5
-    assert max(np.abs(np.diff(bend, axis=axis)).max() for axis in range(3)) < 0.3 * np.abs(bend).max()
-
-
-def test_a_bent_patch_shows_what_lies_where_it_looks(volume):
-    middle = volume.places[volume.order[6]][0].mean(axis=0)
-    affine = np.array([[1.0, 0.1, 0.0, 0.0], [-0.1, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
-    affine[:3, 3] = middle - affine[:3, :3] @ (10.0, 9.0, 8.0)
-    lattice, view = Grid((20, 18, 16), affine), np.array([[1.0, 0.0, 0.0, 4.037 - middle[0]], [0.0, 0.0, -1.0, middle[2] + 6.041]])
-    straight, unbent = sampled(volume, lattice, view), sampled(volume, lattice, view, bend=np.zeros((*lattice.shape, 3)))
-    for name in ("hu", "body", "bone", "inside", "labels"):
-        np.testing.assert_allclose(getattr(unbent, name), getattr(straight, name), rtol=1e-5, atol=1e-3)
-    shift = np.array([2.0, -1.0, 3.0])
-    moved = sampled(volume, Grid(lattice.shape, lattice.affine + np.pad(shift[:, None], ((0, 1), (3, 0)))), view)
-    bent = sampled(volume, lattice, view, bend=np.broadcast_to(shift, (*lattice.shape, 3)))
-    assert np.array_equal(bent.inside, moved.inside)
-    inner = (slice(3, -3), slice(3, -3), slice(3, -4))  # what is cut out of the volume ends with the straight lattice
-    assert np.array_equal(bent.labels[inner], moved.labels[inner])
-    np.testing.assert_allclose(bent.body[inner], moved.body[inner], atol=1e-3)
-    assert np.ptp(straight.labels) > 0
