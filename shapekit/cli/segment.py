@@ -71,7 +71,7 @@ def segment(
         except ShapekitError as error:
             codes.append(complain(str(error)))
             continue
-        if found.doubt:
+        if found.doubt and not quiet:
             complain(f"{found.labels.name}: {found.doubt}.")
         codes.append(0 if found.vertebrae else complain(f"no vertebral body was found in {found.labels.name}; its label map is empty.", code=1))
         if found.vertebrae and verbose and not quiet:

@@ -31,7 +31,7 @@ HIDDEN = 96
 """Units between what a network found and what it says about the body."""
 SURFACE = 0.4
 """Networks' probability, smoothed and at the CT's resolution, at bodies' surfaces: on phantoms other than those they are judged by, volumes are
-right there, and 7 % too small at one half (``docs/segmentation_check.py --choices``)."""
+right there within 2 %, and 6 % too small at one half (``docs/segmentation_check.py --choices``)."""
 LEAST_SHARE = 0.1
 """Voxels of a body, at each level, below which its features count for less."""
 MIDDLE_VALUE, VALUES_PER_UNIT = 16.0, 6.0

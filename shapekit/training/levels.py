@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,45 +30,15 @@ def draw_views(volumes: Sequence[Volume], config: LevelConfig, step: int, *, str
 
 
 class LevelTrainer(StepTrainer[list[View]]):
-    """One run of the network of levels.
+    """One run of the network of levels; see ``StepTrainer``."""
 
-    Parameters
-    ----------
-    config : LevelConfig
-    volumes, watched : sequences of Volume
-        To learn from, and to watch the training on.
-    folder : Path
-        Holds ``levels-checkpoint.safetensors``.
-    device : str
-        A torch device.
-    cohort : str
-        What scans these are; empty for phantoms, which the configuration tells.
-    start : path, optional
-        Weights to go on from.
+    kind, build, drawn = KIND, LevelNetwork, staticmethod(draw_views)
+    config: LevelConfig
 
-    Raises
-    ------
-    InputError
-        If the start does not fit.
-    """
-
-    kind = KIND
-
-    def __init__(
-        self,
-        config: LevelConfig,
-        volumes: Sequence[Volume],
-        watched: Sequence[Volume],
-        folder: Path,
-        *,
-        device: str = "cpu",
-        cohort: str = "",
-        start: str | Path | None = None,
-    ) -> None:
-        learnt, self.watched = ([volume.coarser(round(VIEW_MM / volume.spacing_mm)) for volume in side] for side in (volumes, watched))
-        path, draw = folder / "levels-checkpoint.safetensors", partial(draw_views, learnt, config)
-        super().__init__(config, LevelNetwork, draw, path, device=device, cohort=cohort, start=start)
-        self.config: LevelConfig = config
+    @staticmethod
+    def prepared(volumes: Sequence[Volume]) -> Sequence[Volume]:
+        """Bring volumes onto the voxels of views."""
+        return [volume.coarser(round(VIEW_MM / volume.spacing_mm)) for volume in volumes]
 
     def _told(self, view: View) -> Tensor:
         with self.rounded():

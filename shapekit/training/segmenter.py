@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,45 +109,10 @@ def draw_batch_of_patches(volumes: Sequence[Volume], config: SegmenterConfig, st
 
 
 class SegmenterTrainer(StepTrainer[Patches]):
-    """One run of the segmentation's network.
+    """One run of the segmentation's network; see ``StepTrainer``."""
 
-    Parameters
-    ----------
-    config : SegmenterConfig
-    volumes, watched : sequences of Volume
-        To learn from, and to watch the training on.
-    folder : Path
-        Holds ``segmentation-checkpoint.safetensors``.
-    device : str
-        A torch device.
-    cohort : str
-        What scans these are; empty for phantoms, which the configuration tells.
-    start : path, optional
-        Weights to go on from.
-
-    Raises
-    ------
-    InputError
-        If the start does not fit.
-    """
-
-    kind = KIND
-
-    def __init__(
-        self,
-        config: SegmenterConfig,
-        volumes: Sequence[Volume],
-        watched: Sequence[Volume],
-        folder: Path,
-        *,
-        device: str = "cpu",
-        cohort: str = "",
-        start: str | Path | None = None,
-    ) -> None:
-        path, draw = folder / "segmentation-checkpoint.safetensors", partial(draw_batch_of_patches, volumes, config)
-        super().__init__(config, Segmenter, draw, path, device=device, cohort=cohort, start=start)
-        self.config: SegmenterConfig = config
-        self.watched = watched
+    kind, build, drawn = KIND, Segmenter, staticmethod(draw_batch_of_patches)
+    config: SegmenterConfig
 
     def objective(self, batch: Patches, share: float) -> Tensor:
         """Return the loss; false positives count more and more over the first half of a training that starts from nothing."""

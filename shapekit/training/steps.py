@@ -6,8 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from joblib import cpu_count
@@ -49,12 +50,10 @@ class StepTrainer(ABC, Generic[Batch]):
     Parameters
     ----------
     config : SegmenterConfig or LevelConfig
-    build : callable
-        Makes the network of the configuration's sizes; called once torch's random numbers have been started from the configuration's seed.
-    draw : callable
-        Draws the batch of a step: the same for a seed and a step, whatever came before. Other processes get nothing but it.
-    path : Path
-        Of the checkpoint.
+    volumes, watched : sequences of Volume
+        To learn from, and to watch the training on.
+    folder : Path
+        Holds the checkpoint.
     device : str
         A torch device.
     cohort : str
@@ -68,23 +67,28 @@ class StepTrainer(ABC, Generic[Batch]):
         If the weights to go on from cannot be read or do not fit.
     """
 
-    kind: str
+    kind: ClassVar[str]
     """What the cards of its task's weights call them."""
+    build: ClassVar[type[Any]]
+    """Of its network, made of a configuration's sizes."""
 
     def __init__(
         self,
         config: SegmenterConfig | LevelConfig,
-        build: Callable[[Any], Any],
-        draw: Callable[[int], Batch],
-        path: Path,
+        volumes: Sequence[Volume],
+        watched: Sequence[Volume],
+        folder: Path,
         *,
-        device: str,
-        cohort: str,
-        start: str | Path | None,
+        device: str = "cpu",
+        cohort: str = "",
+        start: str | Path | None = None,
     ) -> None:
-        self.config, self.draw, self.path, self.device = config, draw, path, device
+        self.config, self.path, self.device = config, folder / f"{self.kind}-checkpoint.safetensors", device
+        self.draw: Callable[[int], Batch] = partial(self.drawn, self.prepared(volumes), config)
+        """Draws the batch of a step; other processes get nothing but it."""
+        self.watched = self.prepared(watched)
         torch.manual_seed(config.seed)
-        self.network = build(config.sizes)
+        self.network = self.build(config.sizes)
         self.origin: dict[str, object] = {"cohort": cohort, **OF_SCANS} if cohort else {}
         if start is not None:
             tensors, told = read_start(start, self.kind, config)
@@ -96,6 +100,16 @@ class StepTrainer(ABC, Generic[Batch]):
             self.network.to(memory_format=torch.channels_last_3d)  # as a GPU's convolutions are fastest
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate)
         self.done = 0
+
+    @staticmethod
+    def prepared(volumes: Sequence[Volume]) -> Sequence[Volume]:
+        """Bring volumes onto the voxels that the network sees."""
+        return volumes
+
+    @staticmethod
+    @abstractmethod
+    def drawn(volumes: Sequence[Volume], config: Any, step: int, *, stream: int = 0) -> Any:
+        """Draw a batch of prepared volumes: the same for a seed, a stream and a step, whatever came before."""
 
     @abstractmethod
     def objective(self, batch: Batch, share: float) -> Tensor:

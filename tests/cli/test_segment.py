@@ -79,6 +79,8 @@ def test_a_ct_without_a_spine_ends_with_1_and_an_empty_map(ct, blind, tmp_path, 
 
 def test_what_a_network_sees_is_written_as_a_map_and_a_table(ct, seeing, known, tmp_path, capsys):
     assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing), "-q"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing)]) == 0
     said = capsys.readouterr().err
     with (tmp_path / "case_seg.csv").open() as file:
         rows = list(csv.DictReader(file))

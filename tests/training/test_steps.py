@@ -21,6 +21,25 @@ def volumes():
     return [draw_volume(index, seed=3, spacing_mm=4.0) for index in range(2)]
 
 
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("train", "config"), [(train_levels, LEVELS), (train_segmenter, PATCHES)])
+def test_a_run_that_was_killed_goes_on_to_the_same_bit(volumes, tmp_path, train, config):
+    config = dataclasses.replace(config, batch=2, steps=6, checkpoint_every=2, watched=2)
+    _, whole = train(config, volumes, tmp_path / "whole")
+    for after in (1, 3, 4):
+
+        def kill(step, steps, figures, after=after):
+            if step == after:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            train(config, volumes, tmp_path / str(after), progress=kill)
+        assert train(config, volumes, tmp_path / str(after))[1] == whole
+
+
 @pytest.mark.parametrize(("train", "config", "kind"), [(train_levels, LEVELS, "levels"), (train_segmenter, PATCHES, "segmentation")])
 def test_training_goes_on_from_weights_and_says_from_which(volumes, tmp_path, train, config, kind):
     path, identity = train(config, volumes, tmp_path / "one")
