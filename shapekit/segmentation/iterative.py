@@ -162,7 +162,11 @@ def segment_ct(
     ]
     bodies.sort(key=lambda body: -_centre(body.piece, working.grid)[2])
     scatter = eye.scatter if isinstance(eye, NetworkEye) else {}
-    return _assembled(bodies, _named(bodies, working, reader, scatter), image.grid, name, identity)
+    try:
+        named = _named(bodies, working, reader, scatter)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    return _assembled(bodies, named, image.grid, name, identity)
 
 
 def _networks(paths: Sequence[str | Path], device: str) -> tuple[NetworkEye, LevelReader]:

@@ -41,7 +41,7 @@ def blind(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeing(known, tmp_path_factory):
-    """Weights of a network that takes everything bright that is not in memory for one body."""
+    """Weights of a network that takes whatever is bright and not in memory for a body."""
     network = Segmenter(SIZES)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -77,12 +77,15 @@ def test_a_ct_without_a_spine_ends_with_1_and_an_empty_map(ct, blind, tmp_path, 
     assert len((tmp_path / "case_seg.csv").read_text().splitlines()) == 1
 
 
-def test_what_a_network_sees_is_written_as_a_map_and_a_table(ct, seeing, known, tmp_path, capsys):
-    assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing), "-q"]) == 0
+def test_what_the_networks_see_is_written_as_a_map_and_a_table(tmp_path, capsys):
+    ct, out = tmp_path / "case.nii.gz", tmp_path / "out"
+    image = known_scan(["T12", "L1", "L2", "L3"], 2.0).image
+    write_ct(ct, image)
+    assert main(["segment", str(ct), "-o", str(out), "-q"]) == 0
     assert capsys.readouterr().err == ""
-    assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing)]) == 0
+    assert main(["segment", str(ct), "-o", str(out)]) == 0
     said = capsys.readouterr().err
-    with (tmp_path / "case_seg.csv").open() as file:
+    with (out / "case_seg.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows
     assert {"level", "level_probability", "label", "complete", "confidence", "volume_mm3"} <= set(rows[0])
@@ -90,9 +93,15 @@ def test_what_a_network_sees_is_written_as_a_map_and_a_table(ct, seeing, known, 
     assert ("case: levels are doubtful" in said) == (least < 0.9)
     from shapekit.io.volumes import read_volume
 
-    written = read_volume(tmp_path / "case_seg.nii.gz")
-    assert written.grid.is_close(known.image.grid)
+    written = read_volume(out / "case_seg.nii.gz")
+    assert written.grid.is_close(image.grid)
     assert {int(row["label"]) for row in rows} == set(np.unique(written.array).tolist()) - {0}
+
+
+def test_more_bodies_than_a_spine_has_are_refused_by_name(ct, seeing, tmp_path, capsys):
+    assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing), "-q"]) == 2
+    assert "case: 25 bodies were found, but a spine has 19 at most" in told(capsys)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_mri_is_refused_and_the_next_ct_still_segmented(ct, blind, tmp_path, capsys, known):
@@ -173,7 +182,7 @@ def test_a_network_of_levels_is_trained_by_one_command_and_names_what_the_shippe
     assert main(["segment", str(ct), "-o", str(tmp_path / "own"), "-q", *weights]) == 0
     assert main(["segment", str(ct), "-o", str(tmp_path / "shipped"), "-q"]) == 0
     capsys.readouterr()
-    own, shipped = (list(csv.DictReader((tmp_path / name / "case_seg.csv").open())) for name in ("own", "shipped"))
+    own, shipped = (list(csv.DictReader((tmp_path / name / "case_seg.csv").read_text().splitlines())) for name in ("own", "shipped"))
     assert sum(float(row["confidence"]) for row in own) > 0  # the same bodies, whatever they are called
     assert {row["confidence"] for row in own} & {row["confidence"] for row in shipped}
     assert {row["level_probability"] for row in own}.isdisjoint({row["level_probability"] for row in shipped})

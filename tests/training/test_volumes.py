@@ -210,7 +210,6 @@ def test_headers_about_a_person_reach_no_output(scans, tmp_path, capfd):
     ("arguments", "said"),
     [
         (["--devices", "2"], "leave --devices out"),
-        (["--start", "shipped"], "leave --start out"),
         (["--data", "there", "--patients", "3"], "leave --patients or --data out"),
         (["--data", "there"], "there is no folder"),
     ],
