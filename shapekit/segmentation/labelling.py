@@ -27,7 +27,6 @@ UNUSUAL = (tuple(Level), tuple(level for level in USUAL if level is not Level.T1
 UNUSUAL_COST, LEAST_UNUSUAL = 0.3, 2.5
 """By how many levels a vote, and in all at least, an unusual spine must fit better: votes of one spine err alike [assumed]."""
 
-
 TRUNK = tuple(level for level in USUAL if not level.is_cervical)
 SPINES: tuple[tuple[tuple[Level, ...], float], ...] = (
     (TRUNK[:-1], 0.914),

@@ -22,7 +22,7 @@ from shapekit.core.checks import InputError
 from shapekit.core.levels import Level
 from shapekit.networks import read_weights
 from shapekit.segmentation.labelling import TRUNK, candidates
-from shapekit.segmentation.network import LEVELS, Pyramid, check_tensors
+from shapekit.segmentation.network import LEAST_SHARE, Pyramid, channels_of, check_tensors
 from shapekit.segmentation.views import View
 
 KIND = "levels"
@@ -30,8 +30,6 @@ KIND = "levels"
 CLASSES: tuple[Level | None, ...] = (*sorted((*TRUNK, Level.T13)), None)
 """What a body may be: T1 ... T13, L1 ... L6, or none of them, but a part of the sacrum."""
 HIDDEN = 128
-LEAST_SHARE = 0.1
-"""Voxels of a body, at each level of the network, below which its features count for less."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class LevelSizes:
     @property
     def channels(self) -> tuple[int, ...]:
         """Of each level, from the finest."""
-        return tuple(self.width + n * self.growth for n in range(LEVELS))
+        return channels_of(self.width, self.growth)
 
 
 class LevelNetwork(Pyramid):

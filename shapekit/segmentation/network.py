@@ -75,7 +75,12 @@ class SegmenterSizes:
     @property
     def channels(self) -> tuple[int, ...]:
         """Of each level, from the finest."""
-        return tuple(self.width + n * self.growth for n in range(LEVELS))
+        return channels_of(self.width, self.growth)
+
+
+def channels_of(width: int, growth: int) -> tuple[int, ...]:
+    """Return how many channels each of the four levels has, from the finest."""
+    return tuple(width + n * growth for n in range(LEVELS))
 
 
 class Stage(nn.Module):

@@ -164,8 +164,8 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
     onto = np.eye(4)
     onto[:3, :3], onto[:3, 3] = maps, middle - maps @ np.full(3, (patch - 1) / 2)
     lattice = Grid((patch, patch, patch), onto)
-    seen_there = sampled(volume, lattice, view)
-    labels, body = seen_there.labels, seen_there.body
+    found = sampled(volume, lattice, view)
+    labels, body = found.labels, found.body
     first, label = _next_body(volume, labels, body, left, maps)
     if label:
         second, other = _next_body(volume, labels, body, left[left.index(label) + 1 :], maps)
@@ -176,7 +176,7 @@ def draw_looks(volume: Volume, patch: int, *, generator: Generator) -> tuple[Sam
         own = labels == value
         if own.any():
             masks[value] = remembered(np.where(own, body, np.float32(0.0)), generator)
-    image = seen_there.looked(volume.spacing_mm, generator)
+    image = found.looked(volume.spacing_mm, generator)
     flip = slice(None, None, -1) if generator.random() < 0.5 else slice(None)
 
     def look(target: Array, value: int, recalled: Sequence[int]) -> Sample:

@@ -113,8 +113,8 @@ def draw_view(volume: Volume, *, generator: Generator) -> View:
     view, shown = _field(volume, generator)
     if len(shown) > 1 and generator.random() < LOST_ABOVE:
         shown = shown[1:]
-    lost_below = len(shown) > 1 and generator.random() < LOST_BELOW
-    shown = shown[:-1] if lost_below else shown
+    if len(shown) > 1 and generator.random() < LOST_BELOW:
+        shown = shown[:-1]
     maps = random_rotation(TURN_DEG, generator=generator) * generator.uniform(1 - ZOOM, 1 + ZOOM)
     back = np.linalg.inv(maps)
     values = [volume.order[n] for n in shown]

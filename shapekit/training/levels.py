@@ -47,7 +47,7 @@ class LevelTrainer(StepTrainer[list[View]]):
         return told.float()
 
     def objective(self, batch: list[View], share: float) -> Tensor:
-        """Return the mean of minus the log-probability of each view's sequence, and at first, from nothing, that of its bodies alone."""
+        """Return the mean of minus the log-probability of each view's sequence; where nothing was learnt yet also that of its bodies alone."""
         alone = 0.0 if self.goes_on else max(1.0 - share / ALONE_UNTIL, 0.0)
         losses = []
         for view in batch:

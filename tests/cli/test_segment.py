@@ -183,8 +183,7 @@ def test_a_network_of_levels_is_trained_by_one_command_and_names_what_the_shippe
     assert main(["segment", str(ct), "-o", str(tmp_path / "shipped"), "-q"]) == 0
     capsys.readouterr()
     own, shipped = (list(csv.DictReader((tmp_path / name / "case_seg.csv").read_text().splitlines())) for name in ("own", "shipped"))
-    assert sum(float(row["confidence"]) for row in own) > 0  # the same bodies, whatever they are called
-    assert {row["confidence"] for row in own} & {row["confidence"] for row in shipped}
+    assert {row["confidence"] for row in own} & {row["confidence"] for row in shipped}  # the same bodies, whatever they are called
     assert {row["level_probability"] for row in own}.isdisjoint({row["level_probability"] for row in shipped})
     assert main(["segment", str(ct), "-o", str(tmp_path / "x"), "--weights", str(shipped_weights("linear")), "-q"]) == 2
     assert "holds weights of another kind" in told(capsys)
