@@ -70,7 +70,7 @@ def melt(one: NDArray[np.floating], other: NDArray[np.floating]) -> Float:
     return np.asarray(np.minimum(one, other) - 0.25 * BLEND_MM * share**2)
 
 
-def draw_arch(level: Level, body: BodyShape, *, generator: Generator) -> Arch:
+def draw_arch(level: Level, body: BodyShape, *, stout: bool = False, generator: Generator) -> Arch:
     """Draw the arch of a healthy body.
 
     The canal keeps 12-17 mm between posterior wall and laminae on the midline; pedicles spring from the upper half of the
@@ -81,6 +81,8 @@ def draw_arch(level: Level, body: BodyShape, *, generator: Generator) -> Arch:
     level : Level
     body : BodyShape
         Healthy; gives the posterior wall and the height.
+    stout : bool
+        Whether the pedicles of L4 and L5 are as wide as Zindrick et al. (1987, Spine 12:160) measured, 13 and 18 mm, or narrower.
     generator : numpy.random.Generator
 
     Returns
@@ -95,8 +97,7 @@ def draw_arch(level: Level, body: BodyShape, *, generator: Generator) -> Arch:
     _, height, _ = body.heights_mm()
     back = -float(body.wall_radius(-np.pi / 2, 0.3))
     pedicle_w, pedicle_h = 0.5 * (4.6 + 4.4 * lumbar + 3.0 * low_thoracic) * vary[0], 0.5 * (0.50 * height + 1.0) * vary[1]
-    if level is Level.L5:
-        pedicle_w *= 1.5
+    pedicle_w *= ({Level.L4: 1.4, Level.L5: 2.0} if stout else {Level.L5: 1.5}).get(level, 1.0)
     side = width / 2 + pedicle_w
     up = 0.22 * height
     lamina = back - gap

@@ -27,8 +27,11 @@ Float = NDArray[np.float64]
 HARMONICS = 8
 """Fourier terms of an outline."""
 
-RIM_SUPERIOR, RIM_INFERIOR, WAIST, LIP_SUPERIOR, LIP_INFERIOR, UPPER_THIRD = range(6)
+RIM_SUPERIOR, RIM_INFERIOR, WAIST, LIP_SUPERIOR, LIP_INFERIOR, UPPER_THIRD, FORAMEN = range(OUTLINES := 7)
 """Rows of ``BodyShape.outline``: what each Fourier series of the wall describes."""
+
+FORAMEN_HEIGHT = 0.27
+"""Half height of the basivertebral foramen (SD of its bell), as a share of half the body's."""
 
 RIM_FRACTION = 0.1
 """Ha and Hp are taken this share of the mid-sagittal depth behind the front and before the back of the body: on the rim's crest."""
@@ -88,9 +91,10 @@ class BodyShape:
 
     Parameters
     ----------
-    outline : (6, 2 * HARMONICS + 1) float, mm
+    outline : (OUTLINES, 2 * HARMONICS + 1) float, mm
         Fourier coefficients (1, cos θ … cos 8θ, sin θ … sin 8θ; θ from right to anterior) of the wall's radius: at the
-        superior and inferior rim, the waist (added at mid-height), the osteophytic lip at either rim, and a bump in the upper third.
+        superior and inferior rim, the waist (added at mid-height), the osteophytic lip at either rim, a bump in the upper third,
+        and what is narrow about the middle, as the basivertebral foramen.
     superior, inferior : Plate
     half_width_mm, half_depth_mm : float
         Lengths that u and v of the plates are counted in.
@@ -111,8 +115,8 @@ class BodyShape:
     rim_mm: float = 1.6
 
     def __post_init__(self) -> None:
-        if self.outline.shape != (6, 2 * HARMONICS + 1):
-            raise InputError(f"outline has shape {self.outline.shape}, but needs (6, {2 * HARMONICS + 1}).")
+        if self.outline.shape != (OUTLINES, 2 * HARMONICS + 1):
+            raise InputError(f"outline has shape {self.outline.shape}, but needs ({OUTLINES}, {2 * HARMONICS + 1}).")
         if not self.rim_mm > 0.0:
             raise InputError(f"rim_mm is {self.rim_mm}, but a rim needs a positive radius.")
 
@@ -262,17 +266,19 @@ class BodyShape:
 
 
 def _height_basis(t: Float, *, slopes: bool = True) -> tuple[Float, Float]:
-    """How much each row of the outline counts at height t, and its derivative if asked for: (6, n) each."""
+    """How much each row of the outline counts at height t, and its derivative if asked for: (OUTLINES, n) each."""
     up, down, mound = 0.5 * (1.0 + t), 0.5 * (1.0 - t), 1.0 - t * t
     bell = np.exp(-0.5 * ((t - 0.45) / 0.28) ** 2)
+    middle = np.exp(-0.5 * (t / FORAMEN_HEIGHT) ** 2)
     up2, down2 = up * up, down * down
     up4, down4 = up2 * up2, down2 * down2
-    basis = np.stack([up, down, mound, up4 * up4, down4 * down4, bell * mound])
+    basis = np.stack([up, down, mound, up4 * up4, down4 * down4, bell * mound, middle * mound])
     if not slopes:
         return basis, basis
     half = np.full_like(t, 0.5)
     bell_slope = bell * (mound * (0.45 - t) / 0.28**2 - 2.0 * t)
-    return basis, np.stack([half, -half, -2.0 * t, 4.0 * up4 * up2 * up, -4.0 * down4 * down2 * down, bell_slope])
+    middle_slope = -middle * t * (mound / FORAMEN_HEIGHT**2 + 2.0)
+    return basis, np.stack([half, -half, -2.0 * t, 4.0 * up4 * up2 * up, -4.0 * down4 * down2 * down, bell_slope, middle_slope])
 
 
 def outline_series(

@@ -67,11 +67,14 @@ def foreseen_habits(habits: Habits, level: Level, known: Sequence[Level]) -> Hab
     """
     column, others = column_of(level), sorted({column_of(other) for other in known})
     sizes, traits, wobble = habits.sizes.copy(), habits.traits.copy(), habits.wobble.copy()
+    walls = None if habits.walls is None else habits.walls.copy()
     if column not in others:  # T13 and L6 have their neighbour's habits
         sizes[:, column] = _given(_size_covariance(), [(n, k) for n in range(4) for k in others], [(n, column) for n in range(4)], habits.sizes)
         share = _given_along(column, others)
-        traits[:, column], wobble[..., column] = traits[:, others] @ share, wobble[..., others] @ share
-    return replace(habits, sizes=sizes, traits=traits, wobble=wobble, extra=np.zeros_like(habits.extra))
+        for habit in (traits, wobble, walls):
+            if habit is not None:
+                habit[..., column] = habit[..., others] @ share
+    return replace(habits, sizes=sizes, traits=traits, wobble=wobble, walls=walls, extra=np.zeros_like(habits.extra))
 
 
 @cache

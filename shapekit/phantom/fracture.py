@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from shapekit.core.checks import InputError, check_choice
 from shapekit.core.levels import Level
-from shapekit.phantom.body import LIP_SUPERIOR, RIM_FRACTION, UPPER_THIRD, WAIST, BodyShape, Plate
+from shapekit.phantom.body import LIP_SUPERIOR, OUTLINES, RIM_FRACTION, UPPER_THIRD, WAIST, BodyShape, Plate
 from shapekit.phantom.spine import bump_series
 
 Float = NDArray[np.float64]
@@ -167,8 +167,8 @@ def _draw_damage(kind: str, loss: float, generator: Generator) -> tuple[_Damage,
 
 
 def _draw_walls(loss: float, generator: Generator) -> Float:
-    """What becomes of the wall: additions to the outline, (6, 17) mm. The missing height bulges, and bone may enter the canal."""
-    walls = np.zeros((6, 17))
+    """What becomes of the wall: additions to the outline, (7, 17) mm. The missing height bulges, and bone may enter the canal."""
+    walls = np.zeros((OUTLINES, 17))
     bulge = generator.uniform(1.0, 6.0) * loss
     walls[WAIST] = bump_series(np.pi / 2, 0.9, bulge)
     beak = generator.uniform(0.0, 9.0) * max(loss - 0.1, 0.0)

@@ -27,6 +27,9 @@ Float = NDArray[np.float64]
 VERSE_VALUES = {level: 8 + n for n, level in enumerate(LEVELS)} | {Level.L6: 25, Level.T13: 28}
 """Label values of VerSe: T1 … T12 = 8-19, L1 … L6 = 20-25, T13 = 28."""
 
+WALLS = ("smooth", "varied")
+"""How bodies' walls may be drawn; see ``draw_patient``."""
+
 DISC_FILL = (0.3, 0.6)
 """Share of the height lost at a rim that the disc above fills [assumed]."""
 
@@ -174,6 +177,7 @@ def draw_patient(
     levels: Sequence[Level | str] | None = None,
     sex: str | None = None,
     fractures: Fractures = "verse",
+    walls: str = "smooth",
     name: str = "phantom",
 ) -> Patient:
     """Draw one patient.
@@ -188,6 +192,9 @@ def draw_patient(
         Drawn when not given, two women to a man.
     fractures : ``"verse"``, ``"none"``, or mapping of Level to (kind, loss)
         Rates, grades and clusters of VerSe'19; none at all; or exactly these.
+    walls : ``"smooth"`` or ``"varied"``
+        Smooth walls differ little between people and hardly dip behind; varied ones have waists of all depths, a hollow posterior wall
+        with the basivertebral foramen, and stout lower pedicles.
     name : str
 
     Returns
@@ -211,11 +218,12 @@ def draw_patient(
     chosen = _usual_levels(variant) if levels is None else tuple(level if isinstance(level, Level) else Level(level) for level in levels)
     if not chosen or any(level not in VERSE_VALUES for level in chosen) or list(chosen) != sorted(set(chosen)):
         raise InputError("levels must be different thoracic or lumbar levels from the head downward, at least one.")
+    varied = check_choice("walls", walls, WALLS) == "varied"
     degeneration = float(generator.gamma(1.5, 0.5))
-    habits = draw_habits(sex=sex, degeneration=degeneration, generator=generator)
+    habits = draw_habits(sex=sex, degeneration=degeneration, varied=varied, generator=generator)
     healthy = draw_bodies(chosen, habits, generator=generator)
     discs, turns = draw_gaps(chosen, healthy, generator=generator)
-    arches = {level: draw_arch(level, healthy[level], generator=generator) for level in chosen}
+    arches = {level: draw_arch(level, healthy[level], stout=varied, generator=generator) for level in chosen}
     wanted = _wanted_fractures(fractures, chosen, generator)
     actual = dict(healthy)
     for n, level in enumerate(chosen):

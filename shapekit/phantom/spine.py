@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.random import Generator
@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level
-from shapekit.phantom.body import HARMONICS, LIP_INFERIOR, LIP_SUPERIOR, RIM_INFERIOR, RIM_SUPERIOR, WAIST, BodyShape, Plate, outline_series
+from shapekit.phantom.body import (
+    FORAMEN,
+    HARMONICS,
+    LIP_INFERIOR,
+    LIP_SUPERIOR,
+    OUTLINES,
+    RIM_INFERIOR,
+    RIM_SUPERIOR,
+    WAIST,
+    BodyShape,
+    Plate,
+    outline_series,
+)
 from shapekit.phantom.reference import FEMALE_RATIO, HEIGHT_SCALE, LEVELS, SIZE_SD, level_references, size_factor
 
 Float = NDArray[np.float64]
@@ -32,6 +44,15 @@ RECUMBENT_KYPHOSIS_DEG = (39.0, 8.0)
 """T1-T12; standing 43.7 ± 9.0°; what lying down takes away is assumed."""
 LIP_ASIDE, LIP_WIDTHS, MOST_LIP_MM = (0.8, 0.35), (0.35, 0.7), 4.0
 """Osteophytes: how far beside the front they sit (mean, SD; rad), how wide they are (rad), and how large at most."""
+WAIST_SPREAD = 0.4
+"""Varied walls: SD of the logarithm of a waist's depth. Rim over mid width varies by 0.045-0.056 between people (802 CTs); these by 0.07."""
+MOST_WAIST = 0.15
+"""Varied walls: how much of the width a waist takes at most on either side."""
+FORAMEN_DEPTH, FORAMEN_SPREAD, DEEPEST_FORAMEN, FORAMEN_WIDTH = 0.10, 0.5, 0.24, 0.32
+"""Varied walls: median depth of the basivertebral foramen as a share of the body's, SD of its logarithm, most, and half width (rad). By CT the canal
+reaches 12-22 % of the depth (Tzika et al. 2021, Surg Radiol Anat 43:889); its narrow end is closed in masks [assumed]."""
+HOLLOW_SD_MM = 0.6
+"""Varied walls: how much the posterior wall's concavity differs between people, beside what its outline's habit gives [assumed]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +72,8 @@ class Habits:
         ``"F"`` or ``"M"``.
     degeneration : float
         Mean size of the osteophytic lips, mm.
+    walls : (4, 17) float, optional
+        Of varied walls: waist at the sides, waist in front and behind, foramen, hollow of the posterior wall. None where they are smooth.
     """
 
     sizes: Float
@@ -59,6 +82,7 @@ class Habits:
     wobble: Float
     sex: str
     degeneration: float
+    walls: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,20 +97,23 @@ class Own:
         Osteophytes at the superior and the inferior rim.
     dents : pair of (n, 5) float
         Of the superior and the inferior plate; see ``Plate``.
+    walls : (4,) float
+        Standard normals beside those of ``Habits.walls``.
     """
 
     detail: Float
     lips: Float
     dents: tuple[Float, Float]
+    walls: Float = field(default_factory=lambda: np.zeros(4))
 
 
-def draw_habits(*, sex: str, degeneration: float, generator: Generator) -> Habits:
-    """Draw what the healthy bodies of one person have in common."""
+def draw_habits(*, sex: str, degeneration: float, varied: bool = False, generator: Generator) -> Habits:
+    """Draw what the healthy bodies of one person have in common, with varied or smooth walls."""
     sizes = np.clip(size_factor() @ generator.standard_normal(4 * len(LEVELS)), -3.0, 3.0).reshape(4, len(LEVELS))
     extra = generator.standard_normal((2, 4))
     traits = _along(generator, 24, len(LEVELS), TRAIT_ADJACENT)
     wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), TRAIT_ADJACENT).reshape(3, 2 * HARMONICS, len(LEVELS))
-    return Habits(sizes, extra, traits, wobble, sex, degeneration)
+    return Habits(sizes, extra, traits, wobble, sex, degeneration, _along(generator, 4, len(LEVELS), TRAIT_ADJACENT) if varied else None)
 
 
 def draw_bodies(levels: Sequence[Level], habits: Habits, *, generator: Generator) -> dict[Level, BodyShape]:
@@ -103,7 +130,7 @@ def draw_bodies(levels: Sequence[Level], habits: Habits, *, generator: Generator
     -------
     dict of Level to BodyShape
     """
-    return {level: make_body(level, habits, _draw_own(level, habits.degeneration, generator)) for level in levels}
+    return {level: make_body(level, habits, _draw_own(level, habits, generator)) for level in levels}
 
 
 def column_of(level: Level) -> int:
@@ -128,11 +155,12 @@ def _lumbar(level: Level) -> float:
     return float(np.clip((column_of(level) - 8) / 5.0, 0.0, 1.0))
 
 
-def _draw_own(level: Level, degeneration: float, generator: Generator) -> Own:
+def _draw_own(level: Level, habits: Habits, generator: Generator) -> Own:
     detail = generator.standard_normal(16)
-    lips = np.stack([_lip(degeneration, generator) for _ in range(2)])
+    lips = np.stack([_lip(habits.degeneration, generator) for _ in range(2)])
     schmorl = 0.04 + 0.05 * _lumbar(level)
-    return Own(detail, lips, (_plate_detail(schmorl, generator), _plate_detail(schmorl, generator)))
+    dents = _plate_detail(schmorl, generator), _plate_detail(schmorl, generator)
+    return Own(detail, lips, dents) if habits.walls is None else Own(detail, lips, dents, generator.standard_normal(4))
 
 
 def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
@@ -151,7 +179,11 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
     usual_sag = HEIGHT_SCALE * ((row.ha_mm + row.hp_mm) / 2 - row.hm_mm)
     sag = max(usual_sag + (0.5 + 0.4 * lumbar) * traits[4], 0.25)
     detail = 0.85 * traits[8:] + 0.53 * own.detail
-    outline = np.zeros((6, 2 * HARMONICS + 1))
+    walls = None if habits.walls is None else 0.85 * habits.walls[:, column] + 0.53 * own.walls
+    hollow = row.posterior_concavity_mm + 0.6 * traits[3]
+    if walls is not None:
+        hollow = _pressed(hollow + HOLLOW_SD_MM * walls[3])
+    outline = np.zeros((OUTLINES, 2 * HARMONICS + 1))
     for n, (rim, w, d) in enumerate(
         ((RIM_SUPERIOR, row.width_superior_mm, row.depth_superior_mm), (RIM_INFERIOR, row.width_inferior_mm, row.depth_inferior_mm))
     ):
@@ -162,11 +194,19 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
             widest=0.14 - 0.08 * lumbar + 0.03 * traits[0],
             front_power=float(np.clip(1.9 + 0.3 * lumbar + 0.15 * traits[1], 1.6, 2.8)),
             back_power=float(np.clip(2.4 + 0.2 * lumbar + 0.25 * traits[2], 1.9, 3.2)),
-            concavity_mm=(row.posterior_concavity_mm + 0.6 * traits[3]) * depth,
+            concavity_mm=hollow * depth,
         )
         outline[rim, 1:] += _wobble_series(0.8 * wobble[0] + 0.6 * wobble[n + 1]) * outline[rim, 0]
     side = (0.040 + 0.026 * lumbar + 0.014 * traits[6]) * row.width_superior_mm * width
-    outline[WAIST] = _waist(max(side, 0.3), *(0.9 + 0.5 * lumbar + 0.35 * detail[4:6]).clip(0.2, 2.4))
+    drawn_in = 0.9 + 0.5 * lumbar + 0.35 * detail[4:6]
+    if walls is not None:
+        side, drawn_in = (
+            min(side * float(np.exp(WAIST_SPREAD * walls[0])), MOST_WAIST * row.width_superior_mm * width),
+            drawn_in * np.exp(WAIST_SPREAD * walls[1]),
+        )
+        share = min(FORAMEN_DEPTH * float(np.exp(FORAMEN_SPREAD * walls[2])), DEEPEST_FORAMEN)
+        outline[FORAMEN] = bump_series(-np.pi / 2, FORAMEN_WIDTH, -share * row.depth_superior_mm * depth)
+    outline[WAIST] = _waist(max(side, 0.3), *drawn_in.clip(0.2, 2.4 if walls is None else 4.0))
     outline[[LIP_SUPERIOR, LIP_INFERIOR]] = own.lips
     half_width = 0.25 * (row.width_superior_mm + row.width_inferior_mm) * width
     half_depth = 0.25 * (row.depth_superior_mm + row.depth_inferior_mm) * depth
@@ -191,6 +231,11 @@ def _wobble_series(normals: Float) -> Float:
     symmetric = sine == (order % 2 == 1)
     strength = np.where(order < 2, 0.004, 0.036 / order**1.2) * np.where(symmetric, 1.0, 0.5)
     return np.asarray(normals * strength)
+
+
+def _pressed(hollow_mm: float) -> float:
+    """How far to press the posterior wall in so that its midline lies so far in front of its corners (``outline_series`` bulges between these)."""
+    return 1.61 * max(hollow_mm, 0.0) + min(hollow_mm, 0.0) + 1.21 * float(np.clip(1.0 + hollow_mm / 0.6, 0.0, 1.0))
 
 
 def _waist(side: float, front: float, back: float) -> Float:

@@ -24,6 +24,7 @@ from shapekit.datasets import in_processes, load_each, open_dataset
 from shapekit.phantom import acquire, body_patch, draw_patient, patient_generator, scan_grid
 from shapekit.phantom.fracture import KINDS, MAX_LOSS
 from shapekit.phantom.patient import Patient
+from shapekit.phantom.reference import LEVELS as USUAL
 from shapekit.sdf import resample_sdf
 from shapekit.spine import extract_bodies, vertebra_frames
 
@@ -35,6 +36,10 @@ BROKEN_SHARE = 0.35
 """Share of bodies deformed in those."""
 BROKEN_LOSS = 0.05
 """Height loss beyond which a body counts as broken."""
+VARIED_SHARE = 0.5
+"""Spines with varied walls; see ``shapekit.phantom.draw_patient``."""
+T13_SHARE, L6_SHARE = 0.04, 0.06
+"""Spines that have a T13 or an L6 for learning's sake, beside the few that have one as often as people."""
 GIVEN_SHARE = 0.6
 """Spines whose masks hold bodies already; the others' bodies are cut from whole vertebrae."""
 
@@ -221,19 +226,22 @@ def _samples(
 
 
 def draw_training_patient(generator: Generator) -> Patient:
-    """Draw a patient: a third whole, a third fractured as people are, the rest with a third of all bodies deformed by 8-60 %."""
-    way = generator.random()
+    """Draw a patient: a third whole, a third fractured as people are, the rest with many broken bodies (8-60 %); half of all with varied walls."""
+    way, walls, variant = generator.random(), "varied" if generator.random() < VARIED_SHARE else "smooth", generator.random()
+    levels = None
+    if variant < T13_SHARE + L6_SHARE:
+        levels = sorted({*USUAL, Level.T13 if variant < T13_SHARE else Level.L6})
     if way < WHOLE_SHARE:
-        return draw_patient(generator, fractures="none")
+        return draw_patient(generator, levels=levels, fractures="none", walls=walls)
     if way < 2 * WHOLE_SHARE:
-        return draw_patient(generator)
-    plain = draw_patient(generator, fractures="none")
+        return draw_patient(generator, levels=levels, walls=walls)
+    plain = draw_patient(generator, levels=levels, fractures="none", walls=walls)
     broken: dict[Level | str, tuple[str, float]] = {
         level: (str(generator.choice(KINDS)), float(generator.uniform(0.08, min(0.6, MAX_LOSS))))
         for level in plain.levels
         if generator.random() < BROKEN_SHARE
     }
-    return draw_patient(generator, levels=plain.levels, sex=plain.sex, fractures=broken)
+    return draw_patient(generator, levels=plain.levels, sex=plain.sex, fractures=broken, walls=walls)
 
 
 def as_held(values: NDArray[np.floating]) -> Half:
