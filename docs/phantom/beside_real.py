@@ -75,64 +75,71 @@ def two_sided(result, leave_out=()):
     return [row.surface_distance_mm for row in rows if len(row.neighbours_used.split()) == 2]
 
 
-if not DATA.exists():
-    sys.exit("docs/phantom/beside_real.py needs the real cases in shared/data beside the repository.")
-real, phantom = {}, {}
-hardness = {"real": [], "phantom": []}
-for path, leave_out in REAL.items():
-    result = sk.score(sk.load(DATA / path, scheme="verse"), predictor="neighbours")
-    if path in INTACT:
-        hardness["real"] += two_sided(result)
-    for v in result:
-        if v._scored.body is not None and v.status != "partial" and v.measures.level not in leave_out and not v.level.is_cervical:
-            real.setdefault(v.level, []).append(shape_of(v))
-for index in range(PHANTOMS):
-    generator = patient_generator(77, index)
-    patient = draw_patient(generator, fractures="none", name=f"phantom{index}")
-    result = sk.score(acquire(patient, scan_grid(patient, (1.0, 1.0, 1.5)), generator=generator).labels, predictor="neighbours")
-    hardness["phantom"] += two_sided(result)
-    for v in result:
-        if v.status != "partial":
-            phantom.setdefault(v.level, []).append(shape_of(v))
+def main():
+    if not DATA.exists():
+        sys.exit("docs/phantom/beside_real.py needs the real cases in shared/data beside the repository.")
+    real, phantom = {}, {}
+    hardness = {"real": [], "phantom": []}
+    for path, leave_out in REAL.items():
+        result = sk.score(sk.load(DATA / path, scheme="verse"), predictor="neighbours")
+        if path in INTACT:
+            hardness["real"] += two_sided(result)
+        for v in result:
+            if v._scored.body is not None and v.status != "partial" and v.measures.level not in leave_out and not v.level.is_cervical:
+                real.setdefault(v.level, []).append(shape_of(v))
+    for index in range(PHANTOMS):
+        generator = patient_generator(77, index)
+        patient = draw_patient(generator, fractures="none", name=f"phantom{index}")
+        result = sk.score(acquire(patient, scan_grid(patient, (1.0, 1.0, 1.5)), generator=generator).labels, predictor="neighbours")
+        hardness["phantom"] += two_sided(result)
+        for v in result:
+            if v.status != "partial":
+                phantom.setdefault(v.level, []).append(shape_of(v))
 
-print("| level | real, phantoms | real to nearest real | phantom to nearest real | real to nearest phantom | among reals | among phantoms |")
-print("|---|---|---|---|---|---|---|")
-ratios = []
-for level in Level:
-    ours, theirs = phantom.get(level, []), real.get(level, [])
-    if len(theirs) < 2 or len(ours) < 3:
-        continue
-    among = np.array([[distance(a, b) if a is not b else np.nan for b in theirs] for a in theirs])
-    across = np.array([[distance(a, b) for b in theirs] for a in ours])
-    own = np.array([[distance(a, b) if a is not b else np.nan for b in ours[:5]] for a in ours[:5]])
-    base = np.nanmin(among, axis=1).mean()
-    row = [across.min(axis=1).mean(), across.min(axis=0).mean(), np.nanmean(among), np.nanmean(own)]
-    ratios.append((row[0] / np.nanmean(among), row[1] / np.nanmean(among), row[3] / row[2]))
-    print(f"| {level} | {len(theirs)}, {len(ours)} | {base:.2f} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
-ratios = np.array(ratios).mean(axis=0)
-print(
-    f"\nMean over levels, as multiples of the distance real bodies have among themselves: phantom to nearest real {ratios[0]:.2f}, "
-    f"real to nearest phantom {ratios[1]:.2f}, phantoms among themselves {ratios[2]:.2f}.\n"
-)
-means = {name: float(np.mean(values)) for name, values in hardness.items()}
-print(
-    f"Surface distance of the neighbour mean where both neighbours are whole: real {means['real']:.2f} mm ({len(hardness['real'])} bodies), "
-    f"phantoms {means['phantom']:.2f} mm ({len(hardness['phantom'])} bodies), ratio {means['phantom'] / means['real']:.2f}."
-)
+    print("| level | real, phantoms | real to nearest real | phantom to nearest real | real to nearest phantom | among reals | among phantoms |")
+    print("|---|---|---|---|---|---|---|")
+    ratios = []
+    for level in Level:
+        ours, theirs = phantom.get(level, []), real.get(level, [])
+        if len(theirs) < 2 or len(ours) < 3:
+            continue
+        among = np.array([[distance(a, b) if a is not b else np.nan for b in theirs] for a in theirs])
+        across = np.array([[distance(a, b) for b in theirs] for a in ours])
+        own = np.array([[distance(a, b) if a is not b else np.nan for b in ours[:5]] for a in ours[:5]])
+        base = np.nanmin(among, axis=1).mean()
+        row = [across.min(axis=1).mean(), across.min(axis=0).mean(), np.nanmean(among), np.nanmean(own)]
+        ratios.append((row[0] / np.nanmean(among), row[1] / np.nanmean(among), row[3] / row[2]))
+        print(f"| {level} | {len(theirs)}, {len(ours)} | {base:.2f} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
+    ratios = np.array(ratios).mean(axis=0)
+    print(
+        f"\nMean over levels, as multiples of the distance real bodies have among themselves: phantom to nearest real {ratios[0]:.2f}, "
+        f"real to nearest phantom {ratios[1]:.2f}, phantoms among themselves {ratios[2]:.2f}.\n"
+    )
+    means = {name: float(np.mean(values)) for name, values in hardness.items()}
+    print(
+        f"Surface distance of the neighbour mean where both neighbours are whole: real {means['real']:.2f} mm ({len(hardness['real'])} bodies), "
+        f"phantoms {means['phantom']:.2f} mm ({len(hardness['phantom'])} bodies), ratio {means['phantom'] / means['real']:.2f}."
+    )
 
-columns = ("T8", "T10", "T12", "L2", "L4", "L5")
-figure, panels = plt.subplots(2, len(columns), figsize=(13, 4.8))
-upright = np.stack(np.meshgrid(np.arange(-30, 30.5, 0.5), np.arange(-30, 30.5, 0.5), indexing="ij"), axis=-1)
-for column, name in enumerate(columns):
-    for row, (axes, title) in enumerate((((0, 1), "mid-height"), ((1, 2), "mid-sagittal"))):
-        panel = panels[row, column]
-        for bodies, colour, width in ((phantom, "0.65", 0.7), (real, "tab:orange", 1.4)):
-            for field, _ in bodies.get(Level(name), []):
-                points = np.zeros((*upright.shape[:2], 3))
-                points[..., axes] = upright
-                panel.contour(*upright.transpose(2, 0, 1), field.sample(points), levels=[0], colors=colour, linewidths=width)
-        panel.set(aspect="equal", xlim=(-24, 24), ylim=(-19, 19), xticks=[], yticks=[], title=f"{name}, {title}")
-        panel.set_frame_on(False)
-figure.legend(handles=[plt.Line2D([], [], color=c, label=t) for c, t in (("tab:orange", "real"), ("0.65", "phantom"))], loc="lower center", ncols=2)
-figure.tight_layout(rect=(0, 0.06, 1, 1))
-figure.savefig(ROOT / "docs" / "figures" / "phantom_sections.png", dpi=80, metadata={"Software": None})
+    columns = ("T8", "T10", "T12", "L2", "L4", "L5")
+    figure, panels = plt.subplots(2, len(columns), figsize=(13, 4.8))
+    upright = np.stack(np.meshgrid(np.arange(-30, 30.5, 0.5), np.arange(-30, 30.5, 0.5), indexing="ij"), axis=-1)
+    for column, name in enumerate(columns):
+        for row, (axes, title) in enumerate((((0, 1), "mid-height"), ((1, 2), "mid-sagittal"))):
+            panel = panels[row, column]
+            for bodies, colour, width in ((phantom, "0.65", 0.7), (real, "tab:orange", 1.4)):
+                for field, _ in bodies.get(Level(name), []):
+                    points = np.zeros((*upright.shape[:2], 3))
+                    points[..., axes] = upright
+                    panel.contour(*upright.transpose(2, 0, 1), field.sample(points), levels=[0], colors=colour, linewidths=width)
+            panel.set(aspect="equal", xlim=(-24, 24), ylim=(-19, 19), xticks=[], yticks=[], title=f"{name}, {title}")
+            panel.set_frame_on(False)
+    figure.legend(
+        handles=[plt.Line2D([], [], color=c, label=t) for c, t in (("tab:orange", "real"), ("0.65", "phantom"))], loc="lower center", ncols=2
+    )
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(ROOT / "docs" / "figures" / "phantom_sections.png", dpi=80, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()

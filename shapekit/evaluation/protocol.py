@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from shapekit.core.checks import check_choice
 from shapekit.core.frame import Frame
 from shapekit.core.levels import Level
 from shapekit.core.values import Body, Sdf
@@ -18,7 +19,7 @@ from shapekit.evaluation.oracle import NAME as ORACLE
 from shapekit.evaluation.oracle import Oracle
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import GRADE_LIMITS
-from shapekit.phantom import Patient, Vertebra, body_patch
+from shapekit.phantom import WALLS, Patient, Vertebra, body_patch
 from shapekit.pipeline import Scored, expect, find_bodies, interval_kind
 from shapekit.predictors import Predictor, make_predictor
 from shapekit.scoring import score_patches
@@ -107,7 +108,7 @@ class _Twin:
     relative_loss: float
 
 
-def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, residuals: bool = False) -> Judged:
+def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, walls: str = "smooth", residuals: bool = False) -> Judged:
     """Draw and scan patient ``index`` of a test cohort, score it with each predictor, and compare with the truth.
 
     Parameters
@@ -116,10 +117,18 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, residuals: bo
         See ``shapekit.datasets.draw_scan``; spacings, directions and fields of view vary, masks are noisy.
     specs : sequence of Spec
     seed : int
+    walls : {"smooth", "varied", "both"}
+        See ``shapekit.phantom.draw_patient``; ``"both"``: smooth for even numbers, varied for odd ones.
     residuals : bool
         Whether to return what a spread is fitted to.
+
+    Raises
+    ------
+    UsageError
+        If the walls are none of these.
     """
-    scan = draw_scan(index, seed=seed, acquisition="varied")
+    drawn = WALLS[index % 2] if check_choice("walls", walls, (*WALLS, "both")) == "both" else walls
+    scan = draw_scan(index, seed=seed, acquisition="varied", walls=drawn)
     found = find_bodies(scan.labels)
     truth = {vertebra.level: vertebra for vertebra in scan.patient}
     twins = {body.level: _twin(truth[body.level], body) for body in found.bodies if not body.partial}
@@ -149,6 +158,7 @@ def evaluate_phantoms(
     specs: Sequence[Spec],
     *,
     seed: int,
+    walls: str = "smooth",
     workers: int | None = None,
     residuals: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -160,6 +170,8 @@ def evaluate_phantoms(
     count : int
     specs : sequence of Spec
     seed : int
+    walls : {"smooth", "varied", "both"}
+        See ``judge_phantom``.
     workers : int, optional
         Processes; by default one a core.
     residuals : bool
@@ -169,7 +181,8 @@ def evaluate_phantoms(
     for spec in specs:
         spec.make()  # what is wrong with it is told before an hour's work
     judged = []
-    for one in in_processes(partial(judge_phantom, specs=specs, seed=seed, residuals=residuals), range(count), workers=workers):
+    judge = partial(judge_phantom, specs=specs, seed=seed, walls=walls, residuals=residuals)
+    for one in in_processes(judge, range(count), workers=workers):
         judged.append(one)
         if progress is not None:
             progress(len(judged))

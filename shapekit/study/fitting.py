@@ -172,7 +172,7 @@ def _finish(
     names = ("generative", "coarse") if predictor == "generative" else (predictor,)
     specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
     with counting("calibrating", calibration) as done:
-        judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, workers=workers, residuals=True, progress=done)
+        judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, walls="both", workers=workers, residuals=True, progress=done)
     spreads = {f"spread_{name}.{key}": value for name in names for key, value in fit_spread(judged, name).tensors().items()}
     return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration})
 

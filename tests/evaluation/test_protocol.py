@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shapekit.core.checks import InputError
+from shapekit.core.checks import InputError, UsageError
 from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_spread, judge_phantom, summary, text_of
 from shapekit.evaluation.protocol import Residual
 from shapekit.scoring.interval import KINDS
@@ -43,6 +43,16 @@ def test_workers_do_not_matter():
     specs = [Spec("mean", "neighbours")]
     one, two = (evaluate_phantoms(2, specs, seed=SEED, workers=workers) for workers in (1, 2))
     assert repr([patient.rows for patient in one]) == repr([patient.rows for patient in two])
+
+
+def test_walls_vary_where_asked_for_and_in_every_second_patient_of_both():
+    specs = [Spec("mean", "neighbours")]
+    smooth, varied = (evaluate_phantoms(2, specs, seed=SEED, walls=walls, workers=2) for walls in ("smooth", "varied"))
+    both = evaluate_phantoms(2, specs, seed=SEED, walls="both", workers=2)
+    assert repr([patient.rows for patient in both]) == repr([smooth[0].rows, varied[1].rows])
+    assert repr(smooth[1].rows) != repr(varied[1].rows)
+    with pytest.raises(UsageError, match="walls"):
+        judge_phantom(0, specs, seed=SEED, walls="hollow")
 
 
 def residuals(count, sd):

@@ -52,6 +52,17 @@ def test_far_before_a_wall_that_a_fracture_bent_inward_the_distance_stays_outsid
     assert np.abs(distance - truth)[far].max() <= 1.0  # the mesh folds over itself there; before, distances were up to 30 mm off
 
 
+@pytest.mark.parametrize("level", ["T8", "L1", "L3"])
+def test_so_it_is_about_a_foramen_and_a_deep_waist(level):
+    body = draw_patient(patient_generator(5, 3), fractures="none", walls="varied")[level].healthy
+    generator = np.random.default_rng(6)
+    vertices = body.surface.mesh.vertices
+    foramen = vertices[(np.abs(vertices[:, 0]) < 6.0) & (vertices[:, 1] < 0.0) & (np.abs(vertices[:, 2]) < 6.0)]
+    points = np.concatenate([some[generator.integers(0, len(some), 1500)] for some in (vertices, foramen)]) + generator.normal(0, 2.0, (3000, 3))
+    truth = distance_to_a_dense_mesh(body, points) * np.sign(body.level_set(points))
+    assert np.abs(body.signed_distance(points) - truth).max() <= 0.04  # the groove bends as sharply as vertices are apart
+
+
 @pytest.mark.parametrize("level", ["T4", "T12", "L5"])
 def test_volume_and_heights_are_those_of_a_voxel_count(demo, level):
     body = demo[level].actual
