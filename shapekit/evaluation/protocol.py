@@ -139,10 +139,10 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, walls: str = 
         for one in expect(found, predictor, repair=spec.repair):
             level = Level(one.measures.level)
             if one.expected is None or level not in twins:
-                rows.append(_empty_row(index, spec, one, truth.get(level)))
+                rows.append(_empty_row(index, drawn, spec, one, truth.get(level)))
                 continue
             twin, lies = twins[level], resample_sdf(twins[level].sdf, one.expected.sdf.grid)
-            rows.append(_row(index, spec, one, twin, lies, losses))
+            rows.append(_row(index, drawn, spec, one, twin, lies, losses))
             if residuals and one.actual is not None:
                 expected = halve_patch(one.expected.sdf.values)
                 off, should, does = (
@@ -177,7 +177,13 @@ def evaluate_phantoms(
     residuals : bool
     progress : callable, optional
         Told how many patients are done.
+
+    Raises
+    ------
+    UsageError
+        If the walls are none of these.
     """
+    check_choice("walls", walls, (*WALLS, "both"))
     for spec in specs:
         spec.make()  # what is wrong with it is told before an hour's work
     judged = []
@@ -196,12 +202,12 @@ def _twin(vertebra: Vertebra, body: Body) -> _Twin:
     return _Twin(vertebra, sdf, row["score"], row["relative_loss"])
 
 
-def _empty_row(index: int, spec: Spec, one: Scored, vertebra: Vertebra | None) -> dict[str, object]:
+def _empty_row(index: int, walls: str, spec: Spec, one: Scored, vertebra: Vertebra | None) -> dict[str, object]:
     grade = vertebra.grade if vertebra is not None else -1
-    return {"patient": index, "predictor": spec.name, "level": one.measures.level, "status": one.measures.status, "grade": grade}
+    return {"patient": index, "walls": walls, "predictor": spec.name, "level": one.measures.level, "status": one.measures.status, "grade": grade}
 
 
-def _row(index: int, spec: Spec, one: Scored, twin: _Twin, lies: Sdf, losses: Mapping[Level, float]) -> dict[str, object]:
+def _row(index: int, walls: str, spec: Spec, one: Scored, twin: _Twin, lies: Sdf, losses: Mapping[Level, float]) -> dict[str, object]:
     assert one.expected is not None
     measures, vertebra = one.measures, twin.vertebra
     level = vertebra.level
@@ -212,6 +218,7 @@ def _row(index: int, spec: Spec, one: Scored, twin: _Twin, lies: Sdf, losses: Ma
     expected, true = one.expected.sdf.values < 0, lies.values < 0
     return {
         "patient": index,
+        "walls": walls,
         "predictor": spec.name,
         "level": str(level),
         "status": measures.status,

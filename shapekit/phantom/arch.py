@@ -73,8 +73,8 @@ def melt(one: NDArray[np.floating], other: NDArray[np.floating]) -> Float:
 def draw_arch(level: Level, body: BodyShape, *, stout: bool = False, generator: Generator) -> Arch:
     """Draw the arch of a healthy body.
 
-    The canal keeps 12-17 mm between posterior wall and laminae on the midline; pedicles spring from the upper half of the
-    body's posterolateral corners; processes lean as their region's do.
+    The canal keeps 12-17 mm between posterior wall and laminae on the midline, counted a little above mid-height, where a foramen already dips
+    in by half; pedicles spring from the upper half of the body's posterolateral corners; processes lean as their region's do.
 
     Parameters
     ----------

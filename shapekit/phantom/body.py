@@ -282,7 +282,7 @@ def _height_basis(t: Float, *, slopes: bool = True) -> tuple[Float, Float]:
 
 
 def outline_series(
-    width_mm: float, depth_mm: float, *, widest: float, front_power: float, back_power: float, concavity_mm: float
+    width_mm: float, depth_mm: float, *, widest: float, front_power: float, back_power: float, pressed_mm: float
 ) -> NDArray[np.float64]:
     """Fourier coefficients of a kidney- or heart-shaped outline.
 
@@ -296,8 +296,9 @@ def outline_series(
         How far the widest line lies behind the middle of the depth, as a share of the depth.
     front_power, back_power : float
         Exponents of the halves: 2 is an ellipse, more is squarer, less is more pointed.
-    concavity_mm : float
-        How far the posterior wall on the midline lies in front of its corners; negative bulges.
+    pressed_mm : float
+        How far the posterior wall is pressed in on the midline. A half ellipse bulges there by itself, so less than that is left of it as a
+        concavity between the corners; negative bulges more.
 
     Returns
     -------
@@ -307,10 +308,10 @@ def outline_series(
     c, s = np.cos(phi), np.sin(phi)
     y0 = -widest * depth_mm
     power = np.where(s >= 0, front_power, back_power)
-    reach = np.where(s >= 0, depth_mm / 2 - y0, depth_mm / 2 + y0 + max(concavity_mm, 0.0))
+    reach = np.where(s >= 0, depth_mm / 2 - y0, depth_mm / 2 + y0 + max(pressed_mm, 0.0))
     x = 0.5 * width_mm * np.sign(c) * np.abs(c) ** (2.0 / power)
     y = y0 + reach * np.sign(s) * np.abs(s) ** (2.0 / power)
-    pressed = concavity_mm if concavity_mm > 0 else 0.6 * concavity_mm
+    pressed = pressed_mm if pressed_mm > 0 else 0.6 * pressed_mm
     y = y + np.where(s < 0, pressed * np.exp(-((x / (0.24 * width_mm)) ** 2)) * np.abs(s), 0.0)
     order = np.argsort(np.unwrap(np.arctan2(y, x)) % (2 * np.pi))
     angle, radius = np.arctan2(y, x)[order] % (2 * np.pi), np.hypot(x, y)[order]

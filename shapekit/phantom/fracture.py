@@ -167,7 +167,7 @@ def _draw_damage(kind: str, loss: float, generator: Generator) -> tuple[_Damage,
 
 
 def _draw_walls(loss: float, generator: Generator) -> Float:
-    """What becomes of the wall: additions to the outline, (7, 17) mm. The missing height bulges, and bone may enter the canal."""
+    """What becomes of the wall: additions to the outline, (OUTLINES, 17) mm. The missing height bulges, and bone may enter the canal."""
     walls = np.zeros((OUTLINES, 17))
     bulge = generator.uniform(1.0, 6.0) * loss
     walls[WAIST] = bump_series(np.pi / 2, 0.9, bulge)

@@ -45,12 +45,14 @@ RECUMBENT_KYPHOSIS_DEG = (39.0, 8.0)
 LIP_ASIDE, LIP_WIDTHS, MOST_LIP_MM = (0.8, 0.35), (0.35, 0.7), 4.0
 """Osteophytes: how far beside the front they sit (mean, SD; rad), how wide they are (rad), and how large at most."""
 WAIST_SPREAD = 0.4
-"""Varied walls: SD of the logarithm of a waist's depth. Rim over mid width varies by 0.045-0.056 between people (802 CTs); these by 0.07."""
+"""Varied walls: SD of the logarithm of a waist's depth [assumed; wider than people, whose rim over mid width has SDs of 0.04-0.06 (802 CTs)]."""
 MOST_WAIST = 0.15
-"""Varied walls: how much of the width a waist takes at most on either side."""
+"""Varied walls: how much of the width a waist takes at most on either side [assumed]."""
+MOST_DRAWN_IN_MM = {"smooth": 2.4, "varied": 4.0}
+"""How far a waist draws in the front or the back at most [assumed]."""
 FORAMEN_DEPTH, FORAMEN_SPREAD, DEEPEST_FORAMEN, FORAMEN_WIDTH = 0.10, 0.5, 0.24, 0.32
 """Varied walls: median depth of the basivertebral foramen as a share of the body's, SD of its logarithm, most, and half width (rad). By CT the canal
-reaches 12-22 % of the depth (Tzika et al. 2021, Surg Radiol Anat 43:889); its narrow end is closed in masks [assumed]."""
+reaches 12-22 % of the depth (Tzika et al. 2021, Surg Radiol Anat 43:889); that masks close its narrow end, and its width, are assumed."""
 HOLLOW_SD_MM = 0.6
 """Varied walls: how much the posterior wall's concavity differs between people, beside what its outline's habit gives [assumed]."""
 
@@ -181,8 +183,7 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
     detail = 0.85 * traits[8:] + 0.53 * own.detail
     walls = None if habits.walls is None else 0.85 * habits.walls[:, column] + 0.53 * own.walls
     hollow = row.posterior_concavity_mm + 0.6 * traits[3]
-    if walls is not None:
-        hollow = _pressed(hollow + HOLLOW_SD_MM * walls[3])
+    pressed = hollow if walls is None else _pressed(hollow + HOLLOW_SD_MM * walls[3])
     outline = np.zeros((OUTLINES, 2 * HARMONICS + 1))
     for n, (rim, w, d) in enumerate(
         ((RIM_SUPERIOR, row.width_superior_mm, row.depth_superior_mm), (RIM_INFERIOR, row.width_inferior_mm, row.depth_inferior_mm))
@@ -194,7 +195,7 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
             widest=0.14 - 0.08 * lumbar + 0.03 * traits[0],
             front_power=float(np.clip(1.9 + 0.3 * lumbar + 0.15 * traits[1], 1.6, 2.8)),
             back_power=float(np.clip(2.4 + 0.2 * lumbar + 0.25 * traits[2], 1.9, 3.2)),
-            concavity_mm=hollow * depth,
+            pressed_mm=pressed * depth,
         )
         outline[rim, 1:] += _wobble_series(0.8 * wobble[0] + 0.6 * wobble[n + 1]) * outline[rim, 0]
     side = (0.040 + 0.026 * lumbar + 0.014 * traits[6]) * row.width_superior_mm * width
@@ -204,9 +205,9 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
             min(side * float(np.exp(WAIST_SPREAD * walls[0])), MOST_WAIST * row.width_superior_mm * width),
             drawn_in * np.exp(WAIST_SPREAD * walls[1]),
         )
-        share = min(FORAMEN_DEPTH * float(np.exp(FORAMEN_SPREAD * walls[2])), DEEPEST_FORAMEN)
-        outline[FORAMEN] = bump_series(-np.pi / 2, FORAMEN_WIDTH, -share * row.depth_superior_mm * depth)
-    outline[WAIST] = _waist(max(side, 0.3), *drawn_in.clip(0.2, 2.4 if walls is None else 4.0))
+        reach = min(FORAMEN_DEPTH * float(np.exp(FORAMEN_SPREAD * walls[2])), DEEPEST_FORAMEN)
+        outline[FORAMEN] = bump_series(-np.pi / 2, FORAMEN_WIDTH, -reach * row.depth_superior_mm * depth)
+    outline[WAIST] = _waist(max(side, 0.3), *drawn_in.clip(0.2, MOST_DRAWN_IN_MM["smooth" if walls is None else "varied"]))
     outline[[LIP_SUPERIOR, LIP_INFERIOR]] = own.lips
     half_width = 0.25 * (row.width_superior_mm + row.width_inferior_mm) * width
     half_depth = 0.25 * (row.depth_superior_mm + row.depth_inferior_mm) * depth
@@ -234,7 +235,10 @@ def _wobble_series(normals: Float) -> Float:
 
 
 def _pressed(hollow_mm: float) -> float:
-    """How far to press the posterior wall in so that its midline lies so far in front of its corners (``outline_series`` bulges between these)."""
+    """How far ``outline_series`` must press the posterior wall in so that its midline comes to lie ``hollow_mm`` in front of its corners.
+
+    A line through what it gives from 0.5 mm on, for the outlines of T5 to L4, to 0.3 mm; where the wall should bulge, the value itself.
+    """
     return 1.61 * max(hollow_mm, 0.0) + min(hollow_mm, 0.0) + 1.21 * float(np.clip(1.0 + hollow_mm / 0.6, 0.0, 1.0))
 
 

@@ -174,7 +174,7 @@ def _finish(
     with counting("calibrating", calibration) as done:
         judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, walls="both", workers=workers, residuals=True, progress=done)
     spreads = {f"spread_{name}.{key}": value for name in names for key, value in fit_spread(judged, name).tensors().items()}
-    return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration})
+    return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration, "calibration_walls": "both"})
 
 
 def held_out(cohort: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:

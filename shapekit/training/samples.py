@@ -28,6 +28,8 @@ from shapekit.phantom.reference import LEVELS as USUAL
 from shapekit.sdf import resample_sdf
 from shapekit.spine import extract_bodies, vertebra_frames
 
+EDITION = 2
+"""Counted up whenever training patients are drawn otherwise, so that those which an earlier version left are not taken for these."""
 KEPT_MM = 12.0
 """Distances are kept up to here; what lies farther from the surface tells nothing more."""
 WHOLE_SHARE = 0.35
@@ -226,7 +228,10 @@ def _samples(
 
 
 def draw_training_patient(generator: Generator) -> Patient:
-    """Draw a patient: a third whole, a third fractured as people are, the rest with many broken bodies (8-60 %); half of all with varied walls."""
+    """Draw a patient: a third whole, a third fractured as people are, the rest with a third of all bodies deformed by 8-60 %.
+
+    Half have varied walls; one in ten has a T13 or an L6 on purpose.
+    """
     way, walls, variant = generator.random(), "varied" if generator.random() < VARIED_SHARE else "smooth", generator.random()
     levels = None
     if variant < T13_SHARE + L6_SHARE:
@@ -250,7 +255,7 @@ def as_held(values: NDArray[np.floating]) -> Half:
 
 
 def draw_samples(folder: Path, count: int, *, seed: int, workers: int | None = None, progress: Callable[[int], None] | None = None) -> list[Path]:
-    """Draw a training cohort to disk, one file a patient; those that are there already are kept.
+    """Draw a training cohort to disk, one file a patient; those that are there already, of the same seed and edition, are kept.
 
     Parameters
     ----------
@@ -268,7 +273,7 @@ def draw_samples(folder: Path, count: int, *, seed: int, workers: int | None = N
     list of Path
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"phantom{index:05d}.npz" for index in range(count)]
+    paths = [folder / _file_name(index, seed) for index in range(count)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     for n, _ in enumerate(in_processes(partial(_draw, folder=folder, seed=seed), missing, workers=workers)):
         if progress is not None:
@@ -277,7 +282,11 @@ def draw_samples(folder: Path, count: int, *, seed: int, workers: int | None = N
 
 
 def _draw(index: int, *, folder: Path, seed: int) -> None:
-    samples_of_phantom(index, seed=seed).save(folder / f"phantom{index:05d}.npz")
+    samples_of_phantom(index, seed=seed).save(folder / _file_name(index, seed))
+
+
+def _file_name(index: int, seed: int) -> str:
+    return f"phantom{EDITION}-{seed}-{index:05d}.npz"
 
 
 def seeded(seed: int, *key: int) -> Generator:

@@ -52,9 +52,10 @@ def test_far_before_a_wall_that_a_fracture_bent_inward_the_distance_stays_outsid
     assert np.abs(distance - truth)[far].max() <= 1.0  # the mesh folds over itself there; before, distances were up to 30 mm off
 
 
-@pytest.mark.parametrize("level", ["T8", "L1", "L3"])
-def test_so_it_is_about_a_foramen_and_a_deep_waist(level):
-    body = draw_patient(patient_generator(5, 3), fractures="none", walls="varied")[level].healthy
+@pytest.mark.parametrize(("level", "kind"), [("T8", "biconcave"), ("L1", ""), ("L3", "wedge")])
+def test_about_a_foramen_and_a_deep_waist_too(level, kind):
+    patient = draw_patient(patient_generator(5, 3), fractures={level: (kind, 0.25)} if kind else "none", walls="varied")
+    body = patient[level].actual
     generator = np.random.default_rng(6)
     vertices = body.surface.mesh.vertices
     foramen = vertices[(np.abs(vertices[:, 0]) < 6.0) & (vertices[:, 1] < 0.0) & (np.abs(vertices[:, 2]) < 6.0)]

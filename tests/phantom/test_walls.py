@@ -1,125 +1,145 @@
-"""Varied walls beside what was published of people's, and beside smooth ones."""
+"""Varied walls beside the figures they were drawn from, and beside smooth ones."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from shapekit.core.checks import UsageError
-from shapekit.phantom import body_patch, draw_patient, foreseen, patient_generator
-from shapekit.phantom.body import FORAMEN, HARMONICS, RIM_INFERIOR, RIM_SUPERIOR, WAIST
+from shapekit.core.levels import Level
+from shapekit.phantom import body_patch, draw_patient, patient_generator
+from shapekit.phantom.body import FORAMEN, HARMONICS, RIM_INFERIOR, RIM_SUPERIOR
+from shapekit.phantom.foresight import foreseen_habits
 from shapekit.phantom.reference import level_references
-from shapekit.phantom.spine import TRAIT_ADJACENT
+from shapekit.phantom.spine import DEEPEST_FORAMEN, FORAMEN_DEPTH, TRAIT_ADJACENT, column_of
 
 MANY = 40
 LEVELS = ["T5", "T9", "T12", "L1", "L2", "L3", "L4"]
-
-
-@pytest.fixture(scope="module", params=["smooth", "varied"])
-def people(request):
-    return request.param, [
-        draw_patient(patient_generator(31, n), levels=LEVELS, sex="FM"[n % 2], fractures="none", walls=request.param) for n in range(MANY)
-    ]
+BACK, RIGHT, LEFT = -np.pi / 2, 0.0, np.pi
 
 
 @pytest.fixture(scope="module")
-def varied():
-    return [draw_patient(patient_generator(32, n), levels=LEVELS, fractures="none", walls="varied") for n in range(MANY)]
+def drawn():
+    """The same people with either kind of walls."""
+    return {
+        walls: [draw_patient(patient_generator(31, n), levels=LEVELS, sex="FM"[n % 2], fractures="none", walls=walls) for n in range(MANY)]
+        for walls in ("smooth", "varied")
+    }
+
+
+def radius(series, angle):
+    """Of one Fourier series, at angles."""
+    order = np.arange(1, HARMONICS + 1)
+    waves = np.outer(order, np.atleast_1d(angle))
+    return series[0] + series[1 : HARMONICS + 1] @ np.cos(waves) + series[HARMONICS + 1 :] @ np.sin(waves)
 
 
 def hollow_mm(body):
     """How far the midline of the posterior wall lies in front of the hindmost corner, mean of both rims without their lips."""
-    angle = np.linspace(np.pi, 2 * np.pi, 721)
-    order = np.arange(1, HARMONICS + 1)
-    waves = np.concatenate([np.ones((1, 721)), np.cos(np.outer(order, angle)), np.sin(np.outer(order, angle))])
-    found = []
-    for rim in (RIM_SUPERIOR, RIM_INFERIOR):
-        back = (body.outline[rim] @ waves) * np.sin(angle)
-        found.append(back[360] - back.min())
-    return np.mean(found)
+    angle = np.linspace(-np.pi, 0.0, 721)
+    backs = [radius(body.outline[rim], angle) * np.sin(angle) for rim in (RIM_SUPERIOR, RIM_INFERIOR)]
+    return np.mean([back[360] - back.min() for back in backs])
 
 
-def waist_share(body):
-    """Width at mid-height over that of the rims."""
-    sides = np.array([0.0, np.pi])
-    wide = [(body.outline[rim, 0] + body.outline[rim, 1 : HARMONICS + 1] @ np.cos(np.outer(np.arange(1, 9), sides))).sum() for rim in (0, 1)]
-    return body.wall_radius(sides, 0.0).sum() / np.mean(wide)
+def rim_over_waist(body):
+    """Width of the rims over that at mid-height."""
+    rims = [radius(body.outline[rim], [RIGHT, LEFT]).sum() for rim in (RIM_SUPERIOR, RIM_INFERIOR)]
+    return np.mean(rims) / body.wall_radius([RIGHT, LEFT], 0.0).sum()
 
 
-def test_the_posterior_wall_is_as_hollow_as_published_only_where_walls_are_varied(people):
-    walls, patients = people
-    for level in ("T5", "T9", "T12", "L1", "L2"):
-        found = np.mean([hollow_mm(patient[level].healthy) for patient in patients])
-        published = level_references()[patients[0][level].level].posterior_concavity_mm
-        if walls == "varied":
-            assert found == pytest.approx(published, abs=0.5), level
-        else:
-            assert found < 0.5 * published, level
+def foramen_mm(body):
+    """How deep the foramen is behind."""
+    return -float(radius(body.outline[FORAMEN], BACK)[0])
 
 
-def test_waists_differ_more_and_the_rest_of_a_person_is_drawn_from_the_same(people):
-    walls, patients = people
-    shares = np.array([waist_share(patient["L3"].healthy) for patient in patients])
-    assert shares.mean() == pytest.approx(0.86, abs=0.03)
-    assert (0.035 < shares.std() < 0.09) if walls == "varied" else (0.015 < shares.std() < 0.035)
-    assert np.mean([patient["L3"].healthy.heights_mm()[0] for patient in patients]) == pytest.approx(27.9, abs=1.0)
+@pytest.mark.parametrize("level", ["T5", "T9", "T12", "L1", "L2"])
+def test_the_posterior_wall_is_as_hollow_as_the_table_says_only_where_walls_are_varied(drawn, level):
+    wanted = level_references()[Level(level)].posterior_concavity_mm
+    found = {walls: np.mean([hollow_mm(patient[level].healthy) for patient in patients]) for walls, patients in drawn.items()}
+    assert found["varied"] == pytest.approx(wanted, abs=0.5)
+    assert found["smooth"] < 0.5 * wanted
 
 
-def test_the_foramen_is_within_what_ct_shows_and_lies_behind_at_mid_height(varied):
+def test_lower_down_it_is_flat(drawn):
+    assert np.mean([hollow_mm(patient["L4"].healthy) for patient in drawn["varied"]]) < 0.8
+
+
+def test_waists_differ_more_than_802_cts_have_them_where_walls_are_varied(drawn):
+    spread = {walls: np.std([rim_over_waist(patient["L3"].healthy) for patient in patients]) for walls, patients in drawn.items()}
+    assert spread["varied"] > 0.05  # rim over mid width at L3: 0.047 and 0.050 in women and men
+    assert spread["smooth"] < 0.05
+
+
+def test_the_rest_of_a_person_is_drawn_from_the_same(drawn):
+    heights = {walls: np.mean([patient["L3"].healthy.heights_mm() for patient in patients], axis=0) for walls, patients in drawn.items()}
+    assert heights["varied"] == pytest.approx(heights["smooth"], abs=0.8)  # three standard errors of a mean of 40
+    one, other = (patients[0].habits for patients in drawn.values())
+    assert np.array_equal(one.sizes, other.sizes)
+    assert np.array_equal(one.traits, other.traits)
+
+
+def test_a_foramen_dips_in_at_mid_height_as_deep_as_stated(drawn):
+    shares = []
     for level in LEVELS:
-        bodies = [patient[level].healthy for patient in varied]
-        depth = np.array([-(body.outline[FORAMEN] @ waves_at(-np.pi / 2)) for body in bodies])
-        share = depth / [np.ptp(body.depth_span_mm()) for body in bodies]
-        assert 0.06 < np.median(share) < 0.16
-        assert share.max() < 0.27
-        wall = [body.wall_radius(-np.pi / 2, np.array([-0.8, 0.0, 0.8])) for body in bodies]
-        assert all(at[1] < at[0] and at[1] < at[2] for at in wall)
-        assert all((body.wall_radius(np.pi / 2, 0.0) - body.outline[WAIST] @ waves_at(np.pi / 2)) > 0 for body in bodies)
+        for patient in drawn["varied"]:
+            body = patient[level].healthy
+            filled = replace(body, outline=np.where(np.arange(len(body.outline))[:, None] == FORAMEN, 0.0, body.outline))
+            dip = filled.wall_radius(BACK, [-0.9, 0.0, 0.9]) - body.wall_radius(BACK, [-0.9, 0.0, 0.9])
+            assert dip[1] == pytest.approx(foramen_mm(body), abs=1e-9)
+            assert dip[[0, 2]].max() < 0.01 * dip[1]
+            shares.append(foramen_mm(body) / np.ptp(filled.depth_span_mm()))
+    assert np.median(shares) == pytest.approx(FORAMEN_DEPTH, abs=0.015)
+    assert DEEPEST_FORAMEN / 2 < max(shares) < DEEPEST_FORAMEN * 1.1  # the shares here are of both rims' mean depth
 
 
-def waves_at(angle):
-    order = np.arange(1, HARMONICS + 1)
-    return np.concatenate([[1.0], np.cos(order * angle), np.sin(order * angle)])
+def test_neighbours_waists_and_foramina_go_together(drawn):
+    for measure in (foramen_mm, rim_over_waist):
+        above, below = ([measure(patient[level].healthy) for patient in drawn["varied"]] for level in ("L1", "L2"))
+        assert np.corrcoef(np.log(above), np.log(below))[0, 1] > 0.4, measure.__name__
 
 
-def test_neighbours_waists_and_foramina_go_together(varied):
-    depths = np.log([[-(patient[level].healthy.outline[FORAMEN] @ waves_at(-np.pi / 2)) for level in ("L1", "L2")] for patient in varied])
-    assert np.corrcoef(depths.T)[0, 1] > 0.4
+@pytest.mark.parametrize(("level", "width_mm"), [("L4", 12.9), ("L5", 18.0)])
+def test_lower_pedicles_are_as_wide_as_published_where_walls_are_varied(level, width_mm):
+    widths = {
+        walls: np.mean([2 * draw_patient(n, levels=["L4", "L5"], fractures="none", walls=walls)[level].arch.radii[0, 0] for n in range(20)])
+        for walls in ("smooth", "varied")
+    }
+    assert widths["varied"] == pytest.approx(width_mm, abs=1.0)
+    assert widths["smooth"] < width_mm - 2.0
 
 
-def test_lower_pedicles_are_as_wide_as_published():
-    for walls, low, high in (("smooth", 12.0, 15.5), ("varied", 16.0, 20.5)):
-        widths = [2 * draw_patient(n, levels=["L4", "L5"], fractures="none", walls=walls)["L5"].arch.radii[0, 0] for n in range(20)]
-        assert low < np.mean(widths) < high, walls
-
-
-def test_what_one_level_should_be_like_follows_its_neighbours_walls(varied):
-    patient = varied[0]
-    guess, true = foreseen(patient, patient["L2"].level), patient["L2"]
-    column = {str(level): n for n, level in enumerate(["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3"])}
-    above, below = (patient.habits.walls[:, column[level]] for level in ("L1", "L3"))
-    share = TRAIT_ADJACENT / (1 + TRAIT_ADJACENT**2) * (above + below)
-    depth = -(guess.healthy.outline[FORAMEN] @ waves_at(-np.pi / 2))
-    assert depth > 0
-    other = -(true.healthy.outline[FORAMEN] @ waves_at(-np.pi / 2))
-    # of a log-normal depth, both have the same median and the body's own part is left out
-    assert abs(np.log(depth / other)) < 0.5 * (abs(0.85 * (share - patient.habits.walls[:, column["L2"]])[2]) + 0.53 * 3.5) + 0.1
+def test_what_is_foreseen_of_walls_lies_between_the_neighbours(drawn):
+    habits = drawn["varied"][0].habits
+    found = foreseen_habits(habits, Level.L2, [Level.L1, Level.L3, Level.T5]).walls[:, column_of(Level.L2)]
+    above, below = (habits.walls[:, column_of(level)] for level in (Level.L1, Level.L3))
+    assert found == pytest.approx(TRAIT_ADJACENT / (1 + TRAIT_ADJACENT**2) * (above + below))
+    assert foreseen_habits(drawn["smooth"][0].habits, Level.L2, [Level.L1]).walls is None
 
 
 def test_a_fracture_of_a_varied_body_keeps_its_foramen_and_loses_what_was_asked():
     patient = draw_patient(5, levels=["T12", "L1", "L2"], fractures={"L1": ("wedge", 0.3)}, walls="varied")
     broken = patient["L1"]
     assert broken.loss.ha == pytest.approx(0.3, abs=0.002)
-    assert np.array_equal(broken.actual.outline[FORAMEN], broken.healthy.outline[FORAMEN])
+    assert foramen_mm(broken.actual) == foramen_mm(broken.healthy) > 0.0
 
 
-def test_the_patch_holds_the_exact_distance_of_a_varied_body(varied):
-    vertebra = varied[1]["L2"]
+def test_the_patch_holds_the_exact_distance_of_a_varied_body(drawn):
+    vertebra = drawn["varied"][1]["L2"]
     patch = body_patch(vertebra, vertebra.frame("healthy"), which="healthy")
     exact = vertebra.signed_distance(patch.grid.points(), which="healthy")
     near = np.abs(exact) < 3.9
     assert np.abs(exact - patch.values)[near].max() < 1e-3
 
 
-def test_smooth_walls_are_the_rule_and_others_are_refused():
-    assert np.array_equal(draw_patient(7, levels=["L1"])["L1"].healthy.outline, draw_patient(7, levels=["L1"], walls="smooth")["L1"].healthy.outline)
+def test_smooth_walls_are_as_they_were_before_there_were_others():
+    patient = draw_patient(7, levels=["T8", "L1", "L5"], fractures={"L1": ("crush", 0.3)})
+    assert patient["T8"].actual.outline.sum() == pytest.approx(27.97039812522612, abs=1e-9)
+    assert patient["L1"].actual.outline.sum() == pytest.approx(37.62945085085211, abs=1e-9)
+    assert patient["L1"].actual.heights_mm() == pytest.approx((19.481114095837476, 18.730811681328912, 22.47394412810732), abs=1e-9)
+    assert patient["L5"].arch.radii[0, 0] == pytest.approx(6.171879966891252, abs=1e-9)
+    assert patient["L5"].placement.origin == pytest.approx([-36.40788939240636, 5.012849783355388, 45.05863955784793], abs=1e-9)
+
+
+def test_other_walls_are_refused():
     with pytest.raises(UsageError, match="walls"):
         draw_patient(7, walls="hollow")
