@@ -19,9 +19,10 @@ def evaluate(
             help="Comma-separated; name, name:FILE for own weights, a + for no context repair; oracle knows all but what a body has of its own."
         ),
     ] = "oracle,neighbours,linear,coarse,generative,generative+",
-    walls: Annotated[
-        str, typer.Option(help="smooth; varied (hollow behind, with a foramen, waists of all depths: nearer to people); or both in turn.")
-    ] = "smooth",
+    build: Annotated[
+        str,
+        typer.Option(help="Of the bodies: plain; varied (hollow behind, with a foramen, all waists: nearer to people's); or both in turn."),
+    ] = "plain",
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> int:
@@ -45,7 +46,7 @@ def evaluate(
     try:
         check_figures()
         with counting("patients", count, quiet=quiet) as done:
-            judged = evaluate_phantoms(count, specs, seed=seed, walls=walls, workers=workers or None, progress=done)
+            judged = evaluate_phantoms(count, specs, seed=seed, build=build, workers=workers or None, progress=done)
         rows = [row for one in judged for row in one.rows]
         figures = summary(rows)
         output.mkdir(parents=True, exist_ok=True)

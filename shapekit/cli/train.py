@@ -100,7 +100,7 @@ def _cohort(output: Path, data: Path | None, kind: str, options: TrainingConfig,
 
     if data is None:
         with counting("drawing phantoms", options.patients, quiet=quiet) as done:
-            return read_samples(draw_samples(output / "samples", options.patients, seed=options.seed, progress=done))
+            return read_samples(draw_samples(output / "samples", options.patients, seed=options.seed, varied=options.varied, progress=done))
     with counting("reading masks", 0, quiet=quiet) as done:
         cohort, notes = samples_of_dataset(data, kind=kind, progress=done)
     for note in notes if is_first() else ():

@@ -144,10 +144,10 @@ def read_cohort(folder: str | Path) -> list[Case]:
         raise InputError(f"{root.name} is no complete phantom cohort ({type(error).__name__}: {error}); make one with `shapekit phantom`.") from error
 
 
-def draw_scan(index: int, *, seed: int, acquisition: str = "plain", walls: str = "smooth") -> Scan:
-    """Draw patient ``index`` of the cohort of a seed and scan it; see ``write_cohort`` and, for the walls, ``draw_patient``."""
+def draw_scan(index: int, *, seed: int, acquisition: str = "plain", build: str = "plain") -> Scan:
+    """Draw patient ``index`` of the cohort of a seed and scan it; see ``write_cohort`` and, for the build, ``draw_patient``."""
     generator = patient_generator(seed, index)
-    patient = draw_patient(generator, walls=walls, name=f"sub-phantom{index + 1:04d}")
+    patient = draw_patient(generator, build=build, name=f"sub-phantom{index + 1:04d}")
     if acquisition == "plain":
         return acquire(patient, scan_grid(patient, 1.0), generator=generator)
     in_plane, slices = generator.uniform(0.6, 1.0), generator.choice([0.8, 1.0, 1.5, 2.0, 2.5, 3.0])

@@ -19,7 +19,7 @@ from shapekit.evaluation.oracle import NAME as ORACLE
 from shapekit.evaluation.oracle import Oracle
 from shapekit.mesh import surface_distance
 from shapekit.morphometry import GRADE_LIMITS
-from shapekit.phantom import WALLS, Patient, Vertebra, body_patch
+from shapekit.phantom import BUILDS, Patient, Vertebra, body_patch
 from shapekit.pipeline import Scored, expect, find_bodies, interval_kind
 from shapekit.predictors import Predictor, make_predictor
 from shapekit.scoring import score_patches
@@ -108,7 +108,7 @@ class _Twin:
     relative_loss: float
 
 
-def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, walls: str = "smooth", residuals: bool = False) -> Judged:
+def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, build: str = "plain", residuals: bool = False) -> Judged:
     """Draw and scan patient ``index`` of a test cohort, score it with each predictor, and compare with the truth.
 
     Parameters
@@ -117,18 +117,18 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, walls: str = 
         See ``shapekit.datasets.draw_scan``; spacings, directions and fields of view vary, masks are noisy.
     specs : sequence of Spec
     seed : int
-    walls : {"smooth", "varied", "both"}
-        See ``shapekit.phantom.draw_patient``; ``"both"``: smooth for even numbers, varied for odd ones.
+    build : {"plain", "varied", "both"}
+        See ``shapekit.phantom.draw_patient``; ``"both"``: plain for even numbers, varied for odd ones.
     residuals : bool
         Whether to return what a spread is fitted to.
 
     Raises
     ------
     UsageError
-        If the walls are none of these.
+        If the build is none of these.
     """
-    drawn = WALLS[index % 2] if check_choice("walls", walls, (*WALLS, "both")) == "both" else walls
-    scan = draw_scan(index, seed=seed, acquisition="varied", walls=drawn)
+    drawn = BUILDS[index % 2] if check_choice("build", build, (*BUILDS, "both")) == "both" else build
+    scan = draw_scan(index, seed=seed, acquisition="varied", build=drawn)
     found = find_bodies(scan.labels)
     truth = {vertebra.level: vertebra for vertebra in scan.patient}
     twins = {body.level: _twin(truth[body.level], body) for body in found.bodies if not body.partial}
@@ -158,7 +158,7 @@ def evaluate_phantoms(
     specs: Sequence[Spec],
     *,
     seed: int,
-    walls: str = "smooth",
+    build: str = "plain",
     workers: int | None = None,
     residuals: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -170,7 +170,7 @@ def evaluate_phantoms(
     count : int
     specs : sequence of Spec
     seed : int
-    walls : {"smooth", "varied", "both"}
+    build : {"plain", "varied", "both"}
         See ``judge_phantom``.
     workers : int, optional
         Processes; by default one a core.
@@ -181,13 +181,13 @@ def evaluate_phantoms(
     Raises
     ------
     UsageError
-        If the walls are none of these.
+        If the build is none of these.
     """
-    check_choice("walls", walls, (*WALLS, "both"))
+    check_choice("build", build, (*BUILDS, "both"))
     for spec in specs:
         spec.make()  # what is wrong with it is told before an hour's work
     judged = []
-    judge = partial(judge_phantom, specs=specs, seed=seed, walls=walls, residuals=residuals)
+    judge = partial(judge_phantom, specs=specs, seed=seed, build=build, residuals=residuals)
     for one in in_processes(judge, range(count), workers=workers):
         judged.append(one)
         if progress is not None:
@@ -202,12 +202,12 @@ def _twin(vertebra: Vertebra, body: Body) -> _Twin:
     return _Twin(vertebra, sdf, row["score"], row["relative_loss"])
 
 
-def _empty_row(index: int, walls: str, spec: Spec, one: Scored, vertebra: Vertebra | None) -> dict[str, object]:
+def _empty_row(index: int, build: str, spec: Spec, one: Scored, vertebra: Vertebra | None) -> dict[str, object]:
     grade = vertebra.grade if vertebra is not None else -1
-    return {"patient": index, "walls": walls, "predictor": spec.name, "level": one.measures.level, "status": one.measures.status, "grade": grade}
+    return {"patient": index, "build": build, "predictor": spec.name, "level": one.measures.level, "status": one.measures.status, "grade": grade}
 
 
-def _row(index: int, walls: str, spec: Spec, one: Scored, twin: _Twin, lies: Sdf, losses: Mapping[Level, float]) -> dict[str, object]:
+def _row(index: int, build: str, spec: Spec, one: Scored, twin: _Twin, lies: Sdf, losses: Mapping[Level, float]) -> dict[str, object]:
     assert one.expected is not None
     measures, vertebra = one.measures, twin.vertebra
     level = vertebra.level
@@ -218,7 +218,7 @@ def _row(index: int, walls: str, spec: Spec, one: Scored, twin: _Twin, lies: Sdf
     expected, true = one.expected.sdf.values < 0, lies.values < 0
     return {
         "patient": index,
-        "walls": walls,
+        "build": build,
         "predictor": spec.name,
         "level": str(level),
         "status": measures.status,

@@ -8,12 +8,12 @@ from shapekit.phantom.body import BodyShape, Plate
 from shapekit.phantom.ct import CtLook, draw_look, simulate_ct
 from shapekit.phantom.foresight import foreseen
 from shapekit.phantom.fracture import KINDS, Loss, break_body, draw_fractures, height_loss
-from shapekit.phantom.patient import VERSE_VALUES, WALLS, Patient, Vertebra, body_patch, demo_patient, draw_patient, patient_generator
+from shapekit.phantom.patient import BUILDS, VERSE_VALUES, Patient, Vertebra, body_patch, demo_patient, draw_patient, patient_generator
 
 __all__ = [
     "KINDS",
     "VERSE_VALUES",
-    "WALLS",
+    "BUILDS",
     "BodyShape",
     "CtLook",
     "Loss",

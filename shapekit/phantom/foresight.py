@@ -23,7 +23,7 @@ def foreseen(patient: Patient, level: Level) -> Vertebra:
 
     The true habits of every other level are known, and how levels go together; the expectation of what is drawn for the level itself is
     the conditional mean of the joint Gaussian (sizes: the published correlations; traits and walls: first-order autoregressive down the column).
-    What a body has of its own (details of the plates and walls, osteophytes, Schmorl's nodes) is at its mean; the depths of varied walls, which are
+    What a body has of its own (details of the plates and walls, osteophytes, Schmorl's nodes) is at its mean; the depths of a varied build, which are
     log-normal, are at their medians.
 
     Parameters

@@ -17,18 +17,19 @@ from shapekit.core.levels import Level
 from shapekit.core.values import Mesh, Sdf
 from shapekit.phantom.arch import Arch, draw_arch
 from shapekit.phantom.body import BodyShape
+from shapekit.phantom.column import compensate, draw_gaps, stack
 from shapekit.phantom.fracture import MAX_LOSS, Fractures, Loss, break_body, crest_drop_mm, draw_fractures, height_loss, thinnest_mm, type_of
 from shapekit.phantom.fracture import MIN_THICKNESS_MM as MIN_THICKNESS_MM
 from shapekit.phantom.reference import LEVELS
-from shapekit.phantom.spine import Habits, compensate, draw_bodies, draw_gaps, draw_habits, stack
+from shapekit.phantom.spine import Habits, draw_bodies, draw_habits
 
 Float = NDArray[np.float64]
 
 VERSE_VALUES = {level: 8 + n for n, level in enumerate(LEVELS)} | {Level.L6: 25, Level.T13: 28}
 """Label values of VerSe: T1 … T12 = 8-19, L1 … L6 = 20-25, T13 = 28."""
 
-WALLS = ("smooth", "varied")
-"""How bodies' walls may be drawn; see ``draw_patient``."""
+BUILDS = ("plain", "varied")
+"""How bodies may be shaped; see ``draw_patient``."""
 
 DISC_FILL = (0.3, 0.6)
 """Share of the height lost at a rim that the disc above fills [assumed]."""
@@ -177,7 +178,7 @@ def draw_patient(
     levels: Sequence[Level | str] | None = None,
     sex: str | None = None,
     fractures: Fractures = "verse",
-    walls: str = "smooth",
+    build: str = "plain",
     name: str = "phantom",
 ) -> Patient:
     """Draw one patient.
@@ -192,9 +193,9 @@ def draw_patient(
         Drawn when not given, two women to a man.
     fractures : ``"verse"``, ``"none"``, or mapping of Level to (kind, loss)
         Rates, grades and clusters of VerSe'19; none at all; or exactly these.
-    walls : ``"smooth"`` or ``"varied"``
-        Smooth walls differ little between people and hardly dip behind; varied ones have waists of all depths, a hollow posterior wall
-        with the basivertebral foramen, and stout lower pedicles.
+    build : ``"plain"`` or ``"varied"``
+        Plain bodies have smooth walls that differ little between people and flat endplates; varied ones, nearer to people's, have waists of all
+        depths, a hollow posterior wall with the basivertebral foramen, lumbar endplates that sag as published, and stout lower pedicles.
     name : str
 
     Returns
@@ -218,7 +219,7 @@ def draw_patient(
     chosen = _usual_levels(variant) if levels is None else tuple(level if isinstance(level, Level) else Level(level) for level in levels)
     if not chosen or any(level not in VERSE_VALUES for level in chosen) or list(chosen) != sorted(set(chosen)):
         raise InputError("levels must be different thoracic or lumbar levels from the head downward, at least one.")
-    varied = check_choice("walls", walls, WALLS) == "varied"
+    varied = check_choice("build", build, BUILDS) == "varied"
     degeneration = float(generator.gamma(1.5, 0.5))
     habits = draw_habits(sex=sex, degeneration=degeneration, varied=varied, generator=generator)
     healthy = draw_bodies(chosen, habits, generator=generator)

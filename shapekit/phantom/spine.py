@@ -1,15 +1,14 @@
-"""Draw the bodies of a spine, correlated down the column, and stack them into a curved column."""
+"""Draw the bodies of a spine, correlated down the column."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from shapekit.core.frame import Frame
 from shapekit.core.levels import Level
 from shapekit.phantom.body import (
     FORAMEN,
@@ -28,33 +27,25 @@ from shapekit.phantom.reference import FEMALE_RATIO, HEIGHT_SCALE, LEVELS, SIZE_
 
 Float = NDArray[np.float64]
 
-SPACING_WEIGHT = 0.65
-"""Discs: how far the mean is moved from the published height towards what the spacing of 2,116 CTs leaves between the bodies."""
-DISC_ADJACENT = 0.68
 TRAIT_ADJACENT = 0.9
 """Correlation of a person's habits of shape (outline, waist, plates) between adjacent levels [assumed]: sizes, which are also set
 by each level's own growth, correlate by 0.67-0.87, and bodies that lie side by side look alike."""
-LUMBAR_SHARES_DEG = {Level.L1: 5.6, Level.L2: 7.7, Level.L3: 11.2, Level.L4: 14.2}
-"""Standing lordosis of the segment below each level."""
-RECUMBENT_LORDOSIS = (0.70, 0.22)
-"""Recumbent over standing lordosis, mean and SD (36.8 ± 13.2° over 52.1°)."""
-MOST_ADDED_DEG = 45.0
-"""Kyphosis that fractures can add at most."""
-RECUMBENT_KYPHOSIS_DEG = (39.0, 8.0)
-"""T1-T12; standing 43.7 ± 9.0°; what lying down takes away is assumed."""
 LIP_ASIDE, LIP_WIDTHS, MOST_LIP_MM = (0.8, 0.35), (0.35, 0.7), 4.0
 """Osteophytes: how far beside the front they sit (mean, SD; rad), how wide they are (rad), and how large at most."""
 WAIST_SPREAD = 0.4
-"""Varied walls: SD of the logarithm of a waist's depth [assumed; wider than people, whose rim over mid width has SDs of 0.04-0.06 (802 CTs)]."""
+"""Varied build: SD of the logarithm of a waist's depth [assumed; wider than people, whose rim over mid width has SDs of 0.04-0.06 (802 CTs)]."""
 MOST_WAIST = 0.15
-"""Varied walls: how much of the width a waist takes at most on either side [assumed]."""
-MOST_DRAWN_IN_MM = {"smooth": 2.4, "varied": 4.0}
+"""Varied build: how much of the width a waist takes at most on either side [assumed]."""
+MOST_DRAWN_IN_MM = {"plain": 2.4, "varied": 4.0}
 """How far a waist draws in the front or the back at most [assumed]."""
 FORAMEN_DEPTH, FORAMEN_SPREAD, DEEPEST_FORAMEN, FORAMEN_WIDTH = 0.10, 0.5, 0.24, 0.32
-"""Varied walls: median depth of the basivertebral foramen as a share of the body's, SD of its logarithm, most, and half width (rad). By CT the canal
+"""Varied build: median depth of the basivertebral foramen as a share of the body's, SD of its logarithm, most, and half width (rad). By CT the canal
 reaches 12-22 % of the depth (Tzika et al. 2021, Surg Radiol Anat 43:889); that masks close its narrow end, and its width, are assumed."""
+SAG_ADDED_MM, SAG_SPREAD = 0.75, 1.4
+"""Varied build: what both plates sag beyond the table, from L2 downward; none up to T9 [fading assumed]; and how much more it differs [assumed]. The
+table's 2.2 mm from L1 to L5 were assumed; 100 healthy CTs have 2.65-3.25 (Front Physiol 2026;17:1820186)."""
 HOLLOW_SD_MM = 0.6
-"""Varied walls: how much the posterior wall's concavity differs between people, beside what its outline's habit gives [assumed]."""
+"""Varied build: how much the posterior wall's concavity differs between people, beside what its outline's habit gives [assumed]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +66,7 @@ class Habits:
     degeneration : float
         Mean size of the osteophytic lips, mm.
     walls : (4, 17) float, optional
-        Of varied walls: waist at the sides, waist in front and behind, foramen, hollow of the posterior wall. None where they are smooth.
+        Of a varied build: waist at the sides, waist in front and behind, foramen, hollow of the posterior wall. None in a plain one.
     """
 
     sizes: Float
@@ -110,12 +101,12 @@ class Own:
 
 
 def draw_habits(*, sex: str, degeneration: float, varied: bool = False, generator: Generator) -> Habits:
-    """Draw what the healthy bodies of one person have in common, with varied or smooth walls."""
+    """Draw what the healthy bodies of one person have in common, of a varied or a plain build."""
     sizes = np.clip(size_factor() @ generator.standard_normal(4 * len(LEVELS)), -3.0, 3.0).reshape(4, len(LEVELS))
     extra = generator.standard_normal((2, 4))
-    traits = _along(generator, 24, len(LEVELS), TRAIT_ADJACENT)
-    wobble = _along(generator, 3 * 2 * HARMONICS, len(LEVELS), TRAIT_ADJACENT).reshape(3, 2 * HARMONICS, len(LEVELS))
-    return Habits(sizes, extra, traits, wobble, sex, degeneration, _along(generator, 4, len(LEVELS), TRAIT_ADJACENT) if varied else None)
+    traits = along(generator, 24, len(LEVELS), TRAIT_ADJACENT)
+    wobble = along(generator, 3 * 2 * HARMONICS, len(LEVELS), TRAIT_ADJACENT).reshape(3, 2 * HARMONICS, len(LEVELS))
+    return Habits(sizes, extra, traits, wobble, sex, degeneration, along(generator, 4, len(LEVELS), TRAIT_ADJACENT) if varied else None)
 
 
 def draw_bodies(levels: Sequence[Level], habits: Habits, *, generator: Generator) -> dict[Level, BodyShape]:
@@ -140,7 +131,7 @@ def column_of(level: Level) -> int:
     return LEVELS.index({Level.T13: Level.T12, Level.L6: Level.L5}.get(level, level))
 
 
-def _along(generator: Generator, rows: int, columns: int, neighbour: float) -> Float:
+def along(generator: Generator, rows: int, columns: int, neighbour: float) -> Float:
     """Rows of unit normals whose neighbours down the column correlate, (rows, columns)."""
     values = generator.standard_normal((rows, columns))
     for n in range(1, columns):
@@ -179,9 +170,10 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
     )
     width, depth = (_sex_factor(name, sex) * (1.0 + SIZE_SD[name] * z) for name, z in (("width", size[2]), ("depth", size[3])))
     usual_sag = HEIGHT_SCALE * ((row.ha_mm + row.hp_mm) / 2 - row.hm_mm)
-    sag = max(usual_sag + (0.5 + 0.4 * lumbar) * traits[4], 0.25)
-    detail = 0.85 * traits[8:] + 0.53 * own.detail
     walls = None if habits.walls is None else 0.85 * habits.walls[:, column] + 0.53 * own.walls
+    sag = (0.5 + 0.4 * lumbar) * traits[4]
+    sag = max(usual_sag + (sag if walls is None else SAG_ADDED_MM * lumbar + SAG_SPREAD * sag), 0.25)
+    detail = 0.85 * traits[8:] + 0.53 * own.detail
     hollow = row.posterior_concavity_mm + 0.6 * traits[3]
     pressed = hollow if walls is None else _pressed(hollow + HOLLOW_SD_MM * walls[3])
     outline = np.zeros((OUTLINES, 2 * HARMONICS + 1))
@@ -207,7 +199,7 @@ def make_body(level: Level, habits: Habits, own: Own) -> BodyShape:
         )
         reach = min(FORAMEN_DEPTH * float(np.exp(FORAMEN_SPREAD * walls[2])), DEEPEST_FORAMEN)
         outline[FORAMEN] = bump_series(-np.pi / 2, FORAMEN_WIDTH, -reach * row.depth_superior_mm * depth)
-    outline[WAIST] = _waist(max(side, 0.3), *drawn_in.clip(0.2, MOST_DRAWN_IN_MM["smooth" if walls is None else "varied"]))
+    outline[WAIST] = _waist(max(side, 0.3), *drawn_in.clip(0.2, MOST_DRAWN_IN_MM["plain" if walls is None else "varied"]))
     outline[[LIP_SUPERIOR, LIP_INFERIOR]] = own.lips
     half_width = 0.25 * (row.width_superior_mm + row.width_inferior_mm) * width
     half_depth = 0.25 * (row.depth_superior_mm + row.depth_inferior_mm) * depth
@@ -289,127 +281,3 @@ def _with_heights(body: BodyShape, ha: float, hm: float, hp: float, share: float
         offset, slope = offset + (front + back) / 4, slope + (front - back) / 4 / 0.8
         depth = depth - np.array([1 - share, share]) * (middle - (front + back) / 2)
     return body
-
-
-def draw_gaps(levels: Sequence[Level], bodies: Mapping[Level, BodyShape], *, generator: Generator) -> tuple[Float, Float]:
-    """Draw the discs between healthy bodies: height in the middle (n − 1,) mm, and turns (n − 1, 3) degrees.
-
-    The turns carry the upper vertebra on the lower: forward (kyphosis positive), to the right, and about the vertical towards the left.
-    """
-    rows = level_references()
-    n = len(levels) - 1
-    normal = _along(generator, 1, n, DISC_ADJACENT)[0] if n else np.zeros(0)
-    heights, turns = np.zeros(n), np.zeros((n, 3))
-    wedges = {level: _wedge_deg(bodies[level]) for level in levels}
-    lordosis = float(generator.normal(*RECUMBENT_LORDOSIS))
-    kyphosis = float(generator.normal(*RECUMBENT_KYPHOSIS_DEG))
-    thoracic = [level for level in levels if level.region == "T"]
-    between = (kyphosis * (len(thoracic) / 12.0) - sum(wedges[level] for level in thoracic)) / max(len(thoracic) - 1, 1)
-    curve = _along(generator, 2, n + 1, 0.85)
-    for k in range(n):
-        upper, lower = levels[k], levels[k + 1]
-        row = rows[upper]
-        centre = HEIGHT_SCALE * (row.ha_mm + row.hp_mm + rows[lower].ha_mm + rows[lower].hp_mm) / 4
-        mean = row.disc_below_mm
-        if np.isfinite(row.spacing_below_mm):
-            mean += SPACING_WEIGHT * (row.spacing_below_mm - centre - mean)
-        heights[k] = max(mean * (1.0 + 0.17 * normal[k]), 1.2)
-        if upper in LUMBAR_SHARES_DEG:
-            segment = -LUMBAR_SHARES_DEG[upper] * lordosis
-            turns[k, 0] = segment - (wedges[upper] + wedges[lower]) / 2 + generator.normal(0.0, 1.5)
-        elif upper.region == "T" and lower.region == "T":
-            turns[k, 0] = between + generator.normal(0.0, 1.0)
-        else:
-            turns[k, 0] = generator.normal(-2.0, 1.5)
-        # no disc closes on one side
-        limit = np.degrees(np.arctan(0.75 * heights[k] / (bodies[lower].half_depth_mm * 0.9)))
-        turns[k, 0] = np.clip(turns[k, 0], -2.2 * limit, limit)
-        turns[k, 1:] = np.array([0.9, 0.8]) * curve[:, k] + generator.normal(0.0, 0.6, 2)
-    return heights, turns
-
-
-def compensate(turns_deg: Float, bodies: Sequence[BodyShape], healthy: Sequence[BodyShape]) -> Float:
-    """Turns of the discs once bodies have broken: a person straightens up what many wedges would bend.
-
-    One fracture tilts all that lies above it by nearly its whole wedge; of a large sum no more than ``MOST_ADDED_DEG`` is left,
-    every disc giving its part [assumed: with each wedge in full, six fractures would fold the trunk].
-
-    Parameters
-    ----------
-    turns_deg : (n − 1, 3) float
-        As :func:`draw_gaps` gives them.
-    bodies, healthy : sequences of BodyShape
-        As they are, and before anything broke.
-
-    Returns
-    -------
-    (n − 1, 3) float
-    """
-    if not len(turns_deg):
-        return turns_deg
-    added = sum(_wedge_deg(now) - _wedge_deg(before) for now, before in zip(bodies, healthy, strict=True) if now is not before)
-    kept = MOST_ADDED_DEG * np.tanh(added / MOST_ADDED_DEG)
-    return np.asarray(turns_deg - np.array([(added - kept) / len(turns_deg), 0.0, 0.0]))
-
-
-def _wedge_deg(body: BodyShape) -> float:
-    ha, _, hp = body.heights_mm()
-    back, front = body.depth_span_mm()
-    return float(np.degrees(np.arctan((hp - ha) / (0.8 * (front - back)))))
-
-
-def _turn(forward: float, right: float, left: float) -> Float:
-    """Rotation by angles in radians: lean forward, lean to the right, turn the front towards the left."""
-    cx, sx, cy, sy, cz, sz = (f(a) for a in (-forward, right, left) for f in (np.cos, np.sin))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1.0]])
-    return np.asarray(about_z @ about_x @ about_y)
-
-
-def _onto(normal: Float) -> Float:
-    """Rotation that takes SI to a plane's upward normal."""
-    up = normal * np.sign(normal[2])
-    return _turn(float(np.arctan2(up[1], up[2])), 0.0, 0.0) @ _turn(0.0, float(np.arcsin(np.clip(up[0], -1, 1))), 0.0)
-
-
-def stack(bodies: Sequence[BodyShape], heights_mm: Float, turns_deg: Float) -> list[Frame]:
-    """Pile bodies on one another from the lowest upward, each on the planes of the rims it meets.
-
-    What a fracture takes from a rim therefore tilts and lowers everything above it.
-
-    Parameters
-    ----------
-    bodies : sequence of BodyShape
-        From the head downward, as they are (fractured ones fractured).
-    heights_mm, turns_deg : (n − 1,), (n − 1, 3) float
-        As :func:`draw_gaps` gives them.
-
-    Returns
-    -------
-    list of Frame
-        One a body: the origin and the axes its shape is described in. The column stands with its ends above one another.
-    """
-    axes, origin = [np.eye(3)], [np.zeros(3)]
-    for upper, lower, gap, turn in zip(bodies[-2::-1], bodies[:0:-1], heights_mm[::-1], turns_deg[::-1], strict=True):
-        (seat, seat_normal), _ = lower.plate_planes()
-        _, (foot, foot_normal) = upper.plate_planes()
-        plane = axes[-1] @ _onto(seat_normal)
-        turned = plane @ _turn(*np.radians(turn))
-        up = plane[:, 2] + turned[:, 2]
-        standing = turned @ _onto(-foot_normal).T
-        place = origin[-1] + axes[-1] @ seat + gap * up / np.linalg.norm(up)
-        axes.append(standing)
-        origin.append(place - standing @ foot)
-    chord = origin[-1] - origin[0]
-    if len(bodies) > 1:
-        upright = _turn(float(np.arctan2(chord[1], chord[2])), 0.0, 0.0) @ _turn(0.0, float(np.arctan2(chord[0], np.hypot(*chord[1:]))), 0.0)
-    else:
-        upright = np.eye(3)
-    rigid = [Frame(upright.T @ o, _orthonormal(upright.T @ a)) for o, a in zip(origin, axes, strict=True)]
-    return rigid[::-1]
-
-
-def _orthonormal(axes: Float) -> Float:
-    left, _, right = np.linalg.svd(axes)
-    return np.asarray(left @ right)

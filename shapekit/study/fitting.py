@@ -171,10 +171,11 @@ def _finish(
         return identity
     names = ("generative", "coarse") if predictor == "generative" else (predictor,)
     specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
+    build = "both" if options.varied else "plain"
     with counting("calibrating", calibration) as done:
-        judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, walls="both", workers=workers, residuals=True, progress=done)
+        judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, build=build, workers=workers, residuals=True, progress=done)
     spreads = {f"spread_{name}.{key}": value for name in names for key, value in fit_spread(judged, name).tensors().items()}
-    return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration, "calibration_walls": "both"})
+    return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration, "calibration_build": build})
 
 
 def held_out(cohort: Sequence[Samples]) -> tuple[list[Samples], list[Samples]]:

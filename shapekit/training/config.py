@@ -26,6 +26,8 @@ class TrainingConfig:
         Of the weights' start, the batches and the phantoms.
     patients : int
         Phantoms to draw.
+    varied : float
+        Share of them that is of a varied build (``shapekit.phantom.draw_patient``), 0-1; above 0, intervals are measured on either build in turns.
     components : int
         Of the linear model whose guess the efficient coarse network starts from.
     coarse_width, width, critic_width : int
@@ -49,6 +51,7 @@ class TrainingConfig:
     networks: str = "efficient"
     seed: int = 1000
     patients: int = 1140
+    varied: float = 0.0
     components: int = 64
     coarse_width: int = 8
     width: int = 4
@@ -67,6 +70,8 @@ class TrainingConfig:
         _check_options(self, counts)
         if self.networks not in NETWORKS:
             raise InputError(f"networks is {self.networks!r}, but must be one of: {', '.join(NETWORKS)}; correct the configuration.")
+        if not 0.0 <= self.varied <= 1.0:
+            raise InputError(f"varied is {self.varied:g}, but must be a share from 0 to 1; correct the configuration.")
         for name in ("coarse_width", "width"):
             if getattr(self, name) % 4:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be a multiple of 4; correct the configuration.")

@@ -24,7 +24,6 @@ from shapekit.datasets import in_processes, load_each, open_dataset
 from shapekit.phantom import acquire, body_patch, draw_patient, patient_generator, scan_grid
 from shapekit.phantom.fracture import KINDS, MAX_LOSS
 from shapekit.phantom.patient import Patient
-from shapekit.phantom.reference import LEVELS as USUAL
 from shapekit.sdf import resample_sdf
 from shapekit.spine import extract_bodies, vertebra_frames
 
@@ -38,10 +37,6 @@ BROKEN_SHARE = 0.35
 """Share of bodies deformed in those."""
 BROKEN_LOSS = 0.05
 """Height loss beyond which a body counts as broken."""
-VARIED_SHARE = 0.5
-"""Spines with varied walls; see ``shapekit.phantom.draw_patient``."""
-T13_SHARE, L6_SHARE = 0.04, 0.06
-"""Spines that have a T13 or an L6 for learning's sake, beside the few that have one as often as people."""
 GIVEN_SHARE = 0.6
 """Spines whose masks hold bodies already; the others' bodies are cut from whole vertebrae."""
 
@@ -123,19 +118,21 @@ def coarse_grid(frame: Frame) -> Grid:
     return Grid.from_frame(frame, COARSE_SHAPE, COARSE_SPACING_MM)
 
 
-def samples_of_phantom(index: int, *, seed: int) -> Samples:
+def samples_of_phantom(index: int, *, seed: int, varied: float = 0.0) -> Samples:
     """Draw patient ``index`` of a training cohort, scan it, cut its bodies out of the mask as any user's, and add the true healthy shapes.
 
     Parameters
     ----------
     index, seed : int
+    varied : float
+        Share of the cohort that is of a varied build.
 
     Returns
     -------
     Samples
     """
     generator = patient_generator(seed, index)
-    patient = draw_training_patient(generator)
+    patient = draw_training_patient(generator, varied=varied)
     in_plane, slices = generator.uniform(0.8, 1.1), generator.choice([1.0, 1.5, 2.0, 3.0])
     spacing = [in_plane] * 3
     spacing[int(generator.choice([0, 2], p=[0.6, 0.4]))] = float(slices)
@@ -227,26 +224,24 @@ def _samples(
     return Samples(subject, ranks, as_held(measured), as_held(twins), known, whole, losses)
 
 
-def draw_training_patient(generator: Generator) -> Patient:
+def draw_training_patient(generator: Generator, *, varied: float = 0.0) -> Patient:
     """Draw a patient: a third whole, a third fractured as people are, the rest with a third of all bodies deformed by 8-60 %.
 
-    Half have varied walls; one in ten has a T13 or an L6 on purpose.
+    A share of them is of a varied build; see ``shapekit.phantom.draw_patient``.
     """
-    way, walls, variant = generator.random(), "varied" if generator.random() < VARIED_SHARE else "smooth", generator.random()
-    levels = None
-    if variant < T13_SHARE + L6_SHARE:
-        levels = sorted({*USUAL, Level.T13 if variant < T13_SHARE else Level.L6})
+    build = "varied" if varied and generator.random() < varied else "plain"
+    way = generator.random()
     if way < WHOLE_SHARE:
-        return draw_patient(generator, levels=levels, fractures="none", walls=walls)
+        return draw_patient(generator, fractures="none", build=build)
     if way < 2 * WHOLE_SHARE:
-        return draw_patient(generator, levels=levels, walls=walls)
-    plain = draw_patient(generator, levels=levels, fractures="none", walls=walls)
+        return draw_patient(generator, build=build)
+    plain = draw_patient(generator, fractures="none", build=build)
     broken: dict[Level | str, tuple[str, float]] = {
         level: (str(generator.choice(KINDS)), float(generator.uniform(0.08, min(0.6, MAX_LOSS))))
         for level in plain.levels
         if generator.random() < BROKEN_SHARE
     }
-    return draw_patient(generator, levels=plain.levels, sex=plain.sex, fractures=broken, walls=walls)
+    return draw_patient(generator, levels=plain.levels, sex=plain.sex, fractures=broken, build=build)
 
 
 def as_held(values: NDArray[np.floating]) -> Half:
@@ -254,15 +249,19 @@ def as_held(values: NDArray[np.floating]) -> Half:
     return np.asarray(np.clip(values, -KEPT_MM, KEPT_MM), dtype=np.float16)
 
 
-def draw_samples(folder: Path, count: int, *, seed: int, workers: int | None = None, progress: Callable[[int], None] | None = None) -> list[Path]:
-    """Draw a training cohort to disk, one file a patient; those that are there already, of the same seed and edition, are kept.
+def draw_samples(
+    folder: Path, count: int, *, seed: int, varied: float = 0.0, workers: int | None = None, progress: Callable[[int], None] | None = None
+) -> list[Path]:
+    """Draw a training cohort to disk, one file a patient; those that are there already, drawn with the same options, are kept.
 
     Parameters
     ----------
     folder : Path
     count : int
     seed : int
-        A patient depends on it and on its own number alone.
+        A patient depends on it, on the share and on its own number alone.
+    varied : float
+        Share of a varied build.
     workers : int, optional
         Processes; by default one a core.
     progress : callable, optional
@@ -273,20 +272,20 @@ def draw_samples(folder: Path, count: int, *, seed: int, workers: int | None = N
     list of Path
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / _file_name(index, seed) for index in range(count)]
+    paths = [folder / _file_name(index, seed, varied) for index in range(count)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
-    for n, _ in enumerate(in_processes(partial(_draw, folder=folder, seed=seed), missing, workers=workers)):
+    for n, _ in enumerate(in_processes(partial(_draw, folder=folder, seed=seed, varied=varied), missing, workers=workers)):
         if progress is not None:
             progress(count - len(missing) + n + 1)
     return paths
 
 
-def _draw(index: int, *, folder: Path, seed: int) -> None:
-    samples_of_phantom(index, seed=seed).save(folder / _file_name(index, seed))
+def _draw(index: int, *, folder: Path, seed: int, varied: float) -> None:
+    samples_of_phantom(index, seed=seed, varied=varied).save(folder / _file_name(index, seed, varied))
 
 
-def _file_name(index: int, seed: int) -> str:
-    return f"phantom{EDITION}-{seed}-{index:05d}.npz"
+def _file_name(index: int, seed: int, varied: float) -> str:
+    return f"phantom{EDITION}-{seed}-{varied:g}-{index:05d}.npz"
 
 
 def seeded(seed: int, *key: int) -> Generator:

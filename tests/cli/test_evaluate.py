@@ -27,7 +27,7 @@ def test_the_command_writes_rows_figures_table_and_picture(tmp_path, capsys):
         (["--predictors", "prophet"], "prophet"),
         (["--predictors", "generative:none.safetensors"], "none.safetensors is not there"),
         (["-n", "0"], "--number is 0"),
-        (["--predictors", "neighbours", "--walls", "hollow"], "walls"),
+        (["--predictors", "neighbours", "--build", "stout"], "build"),
     ],
 )
 def test_what_cannot_be_judged_is_told_in_one_line(tmp_path, capsys, arguments, said):

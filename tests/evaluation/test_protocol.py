@@ -45,14 +45,14 @@ def test_workers_do_not_matter():
     assert repr([patient.rows for patient in one]) == repr([patient.rows for patient in two])
 
 
-def test_walls_vary_where_asked_for_and_in_every_second_patient_of_both():
+def test_bodies_vary_where_asked_for_and_in_every_second_patient_of_both():
     specs = [Spec("mean", "neighbours")]
-    smooth, varied = (evaluate_phantoms(2, specs, seed=SEED, walls=walls, workers=2) for walls in ("smooth", "varied"))
-    both = evaluate_phantoms(2, specs, seed=SEED, walls="both", workers=2)
-    assert repr([patient.rows for patient in both]) == repr([smooth[0].rows, varied[1].rows])
-    assert repr(smooth[1].rows) != repr(varied[1].rows)
-    with pytest.raises(UsageError, match="walls"):
-        judge_phantom(0, specs, seed=SEED, walls="hollow")
+    plain, varied = (evaluate_phantoms(2, specs, seed=SEED, build=build, workers=2) for build in ("plain", "varied"))
+    both = evaluate_phantoms(2, specs, seed=SEED, build="both", workers=2)
+    assert repr([patient.rows for patient in both]) == repr([plain[0].rows, varied[1].rows])
+    assert repr(plain[1].rows) != repr(varied[1].rows)
+    with pytest.raises(UsageError, match="build"):
+        judge_phantom(0, specs, seed=SEED, build="stout")
 
 
 def residuals(count, sd):

@@ -54,7 +54,7 @@ def test_far_before_a_wall_that_a_fracture_bent_inward_the_distance_stays_outsid
 
 @pytest.mark.parametrize(("level", "kind"), [("T8", "biconcave"), ("L1", ""), ("L3", "wedge")])
 def test_about_a_foramen_and_a_deep_waist_too(level, kind):
-    patient = draw_patient(patient_generator(5, 3), fractures={level: (kind, 0.25)} if kind else "none", walls="varied")
+    patient = draw_patient(patient_generator(5, 3), fractures={level: (kind, 0.25)} if kind else "none", build="varied")
     body = patient[level].actual
     generator = np.random.default_rng(6)
     vertices = body.surface.mesh.vertices

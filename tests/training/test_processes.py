@@ -133,7 +133,7 @@ def test_the_command_trains_in_two_processes_and_speaks_with_one_voice(tmp_path)
     run, options = tmp_path / "run", tmp_path / "tiny.yaml"
     (run / "samples").mkdir(parents=True)
     for n, one in enumerate(COHORT):
-        one.save(run / "samples" / f"phantom{EDITION}-1000-{n:05d}.npz")
+        one.save(run / "samples" / f"phantom{EDITION}-1000-0-{n:05d}.npz")
     options.write_text("coarse_width: 4\nwidth: 8\ncritic_width: 4\nbatch: 2\ncomponents: 5\ncoarse_steps: 1\nrefine_steps: 1\n")
     what = ("-o", run, "--patients", len(COHORT), "--calibration", 0, "--config", options, "--devices", 2)
     done = torchrun("-m", "shapekit", "train", *what)

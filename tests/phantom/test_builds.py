@@ -1,4 +1,4 @@
-"""Varied walls beside the figures they were drawn from, and beside smooth ones."""
+"""Bodies of a varied build beside the figures they were drawn from, and beside plain ones."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from shapekit.core.levels import Level
 from shapekit.phantom import body_patch, draw_patient, patient_generator
 from shapekit.phantom.body import FORAMEN, HARMONICS, RIM_INFERIOR, RIM_SUPERIOR
 from shapekit.phantom.foresight import foreseen_habits
-from shapekit.phantom.reference import level_references
+from shapekit.phantom.reference import HEIGHT_SCALE, level_references
 from shapekit.phantom.spine import DEEPEST_FORAMEN, FORAMEN_DEPTH, TRAIT_ADJACENT, column_of
 
 MANY = 40
@@ -20,10 +20,10 @@ BACK, RIGHT, LEFT = -np.pi / 2, 0.0, np.pi
 
 @pytest.fixture(scope="module")
 def drawn():
-    """The same people with either kind of walls."""
+    """The same people of either build."""
     return {
-        walls: [draw_patient(patient_generator(31, n), levels=LEVELS, sex="FM"[n % 2], fractures="none", walls=walls) for n in range(MANY)]
-        for walls in ("smooth", "varied")
+        build: [draw_patient(patient_generator(31, n), levels=LEVELS, sex="FM"[n % 2], fractures="none", build=build) for n in range(MANY)]
+        for build in ("plain", "varied")
     }
 
 
@@ -53,29 +53,39 @@ def foramen_mm(body):
 
 
 @pytest.mark.parametrize("level", ["T5", "T9", "T12", "L1", "L2"])
-def test_the_posterior_wall_is_as_hollow_as_the_table_says_only_where_walls_are_varied(drawn, level):
+def test_the_posterior_wall_is_as_hollow_as_the_table_says_only_in_a_varied_build(drawn, level):
     wanted = level_references()[Level(level)].posterior_concavity_mm
-    found = {walls: np.mean([hollow_mm(patient[level].healthy) for patient in patients]) for walls, patients in drawn.items()}
+    found = {build: np.mean([hollow_mm(patient[level].healthy) for patient in patients]) for build, patients in drawn.items()}
     assert found["varied"] == pytest.approx(wanted, abs=0.5)
-    assert found["smooth"] < 0.5 * wanted
+    assert found["plain"] < 0.5 * wanted
 
 
 def test_lower_down_it_is_flat(drawn):
     assert np.mean([hollow_mm(patient["L4"].healthy) for patient in drawn["varied"]]) < 0.8
 
 
-def test_waists_differ_more_than_802_cts_have_them_where_walls_are_varied(drawn):
-    spread = {walls: np.std([rim_over_waist(patient["L3"].healthy) for patient in patients]) for walls, patients in drawn.items()}
+def test_waists_differ_more_than_802_cts_have_them_in_a_varied_build(drawn):
+    spread = {build: np.std([rim_over_waist(patient["L3"].healthy) for patient in patients]) for build, patients in drawn.items()}
     assert spread["varied"] > 0.05  # rim over mid width at L3: 0.047 and 0.050 in women and men
-    assert spread["smooth"] < 0.05
+    assert spread["plain"] < 0.05
 
 
 def test_the_rest_of_a_person_is_drawn_from_the_same(drawn):
-    heights = {walls: np.mean([patient["L3"].healthy.heights_mm() for patient in patients], axis=0) for walls, patients in drawn.items()}
-    assert heights["varied"] == pytest.approx(heights["smooth"], abs=0.8)  # three standard errors of a mean of 40
+    heights = {build: np.mean([patient["L3"].healthy.heights_mm() for patient in patients], axis=0) for build, patients in drawn.items()}
+    assert heights["varied"] == pytest.approx(heights["plain"], abs=0.8)  # three standard errors of a mean of 40
     one, other = (patients[0].habits for patients in drawn.values())
     assert np.array_equal(one.sizes, other.sizes)
     assert np.array_equal(one.traits, other.traits)
+
+
+@pytest.mark.parametrize(("level", "published"), [("L1", 2.65), ("L2", 3.0), ("L3", 2.8), ("L4", 3.25)])
+def test_lumbar_endplates_sag_as_published_in_a_varied_build(drawn, level, published):
+    sags = {}
+    for build, patients in drawn.items():
+        heights = np.array([patient[level].healthy.heights_mm() for patient in patients])
+        sags[build] = ((heights[:, 0] + heights[:, 2]) / 2 - heights[:, 1]).mean()
+    assert sags["varied"] == pytest.approx(published * HEIGHT_SCALE, abs=0.55)  # three standard errors of a mean of 40 are 0.5
+    assert sags["plain"] < sags["varied"] - 0.3
 
 
 def test_a_foramen_dips_in_at_mid_height_as_deep_as_stated(drawn):
@@ -99,13 +109,13 @@ def test_neighbours_waists_and_foramina_go_together(drawn):
 
 
 @pytest.mark.parametrize(("level", "width_mm"), [("L4", 12.9), ("L5", 18.0)])
-def test_lower_pedicles_are_as_wide_as_published_where_walls_are_varied(level, width_mm):
+def test_lower_pedicles_are_as_wide_as_published_in_a_varied_build(level, width_mm):
     widths = {
-        walls: np.mean([2 * draw_patient(n, levels=["L4", "L5"], fractures="none", walls=walls)[level].arch.radii[0, 0] for n in range(20)])
-        for walls in ("smooth", "varied")
+        build: np.mean([2 * draw_patient(n, levels=["L4", "L5"], fractures="none", build=build)[level].arch.radii[0, 0] for n in range(20)])
+        for build in ("plain", "varied")
     }
     assert widths["varied"] == pytest.approx(width_mm, abs=1.0)
-    assert widths["smooth"] < width_mm - 2.0
+    assert widths["plain"] < width_mm - 2.0
 
 
 def test_what_is_foreseen_of_walls_lies_between_the_neighbours(drawn):
@@ -113,11 +123,11 @@ def test_what_is_foreseen_of_walls_lies_between_the_neighbours(drawn):
     found = foreseen_habits(habits, Level.L2, [Level.L1, Level.L3, Level.T5]).walls[:, column_of(Level.L2)]
     above, below = (habits.walls[:, column_of(level)] for level in (Level.L1, Level.L3))
     assert found == pytest.approx(TRAIT_ADJACENT / (1 + TRAIT_ADJACENT**2) * (above + below))
-    assert foreseen_habits(drawn["smooth"][0].habits, Level.L2, [Level.L1]).walls is None
+    assert foreseen_habits(drawn["plain"][0].habits, Level.L2, [Level.L1]).walls is None
 
 
 def test_a_fracture_of_a_varied_body_keeps_its_foramen_and_loses_what_was_asked():
-    patient = draw_patient(5, levels=["T12", "L1", "L2"], fractures={"L1": ("wedge", 0.3)}, walls="varied")
+    patient = draw_patient(5, levels=["T12", "L1", "L2"], fractures={"L1": ("wedge", 0.3)}, build="varied")
     broken = patient["L1"]
     assert broken.loss.ha == pytest.approx(0.3, abs=0.002)
     assert foramen_mm(broken.actual) == foramen_mm(broken.healthy) > 0.0
@@ -131,7 +141,7 @@ def test_the_patch_holds_the_exact_distance_of_a_varied_body(drawn):
     assert np.abs(exact - patch.values)[near].max() < 1e-3
 
 
-def test_smooth_walls_are_as_they_were_before_there_were_others():
+def test_a_plain_build_is_as_it_was_before_there_was_another():
     patient = draw_patient(7, levels=["T8", "L1", "L5"], fractures={"L1": ("crush", 0.3)})
     assert patient["T8"].actual.outline.sum() == pytest.approx(27.97039812522612, abs=1e-9)
     assert patient["L1"].actual.outline.sum() == pytest.approx(37.62945085085211, abs=1e-9)
@@ -140,6 +150,6 @@ def test_smooth_walls_are_as_they_were_before_there_were_others():
     assert patient["L5"].placement.origin == pytest.approx([-36.40788939240636, 5.012849783355388, 45.05863955784793], abs=1e-9)
 
 
-def test_other_walls_are_refused():
-    with pytest.raises(UsageError, match="walls"):
-        draw_patient(7, walls="hollow")
+def test_another_build_is_refused():
+    with pytest.raises(UsageError, match="build"):
+        draw_patient(7, build="stout")
