@@ -82,7 +82,7 @@ def score(
         for mask in masks:
             try:
                 tell(mask.name, "segmenting" if segment else "reading")
-                spine = segmented(mask, segment, segment_weights, device) if segment else load(mask, scheme=scheme, body_mask=body_mask)
+                spine = segmented(mask, segment, segment_weights, device, quiet=quiet) if segment else load(mask, scheme=scheme, body_mask=body_mask)
                 if spine.name in names:
                     codes.append(complain(f"{spine.name} is the name of two masks; their results would overwrite each other: rename one."))
                     continue

@@ -80,7 +80,7 @@ def segment(
     return max(codes)
 
 
-def segmented(ct: Path, how: str, weights: list[Path] | None, device: str, *, quiet: bool = True) -> LabelMap:
+def segmented(ct: Path, how: str, weights: list[Path] | None, device: str, *, quiet: bool = False) -> LabelMap:
     """Segment a CT for ``shapekit score --segment``.
 
     Parameters
@@ -92,7 +92,7 @@ def segmented(ct: Path, how: str, weights: list[Path] | None, device: str, *, qu
     device : str
         As the commands take it.
     quiet : bool
-        Whether to show no bar.
+        Whether doubtful levels are kept to the label map's notes.
 
     Returns
     -------
@@ -108,13 +108,16 @@ def segmented(ct: Path, how: str, weights: list[Path] | None, device: str, *, qu
     MissingPackageError
         If TotalSegmentator is not installed.
     """
+    from shapekit.cli.app import complain
     from shapekit.core.checks import check_choice
     from shapekit.results import torch_device
     from shapekit.segmentation import run_totalsegmentator
 
     if check_choice("segment", how, WAYS) == "totalsegmentator":
         return run_totalsegmentator(ct, device=torch_device(device))
-    found = _iterative(ct, weights, device, quiet=quiet)
+    found = _iterative(ct, weights, device, quiet=True)
+    if found.doubt and not quiet:
+        complain(f"{found.labels.name}: {found.doubt}.")
     return found.labels
 
 

@@ -98,6 +98,17 @@ def test_what_the_networks_see_is_written_as_a_map_and_a_table(tmp_path, capsys)
     assert {int(row["label"]) for row in rows} == set(np.unique(written.array).tolist()) - {0}
 
 
+def test_score_says_when_the_levels_it_found_are_doubtful(tmp_path, capsys, monkeypatch):
+    ct = tmp_path / "case.nii.gz"
+    write_ct(ct, known_scan(["T12", "L1", "L2", "L3"], 2.0).image)
+    monkeypatch.setattr("shapekit.segmentation.iterative.SURE", 1.1)  # whatever is found is doubtful
+    run = ["score", str(ct), "-o", str(tmp_path / "out"), "--segment", "iterative", "--predictor", "neighbours", "--no-report"]
+    assert main(run) == 0
+    assert capsys.readouterr().err.startswith("shapekit: case: levels are doubtful: ")
+    assert main([*run, "-q"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_more_bodies_than_a_spine_has_are_refused_by_name(ct, seeing, tmp_path, capsys):
     assert main(["segment", str(ct), "-o", str(tmp_path), "--weights", str(seeing), "-q"]) == 2
     assert "case: 25 bodies were found, but a spine has 19 at most" in told(capsys)
