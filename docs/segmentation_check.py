@@ -90,7 +90,7 @@ class Checked:
 
 
 def phantom_ct(index: int, seed: int, *, bare: bool = False) -> tuple[Image, LabelMap, frozenset[int]]:
-    """An unseen phantom's CT with a random look, its true bodies, and which of them are cut; bare: without ribs, sacrum and neck."""
+    """An unseen phantom's CT with a random look, its true bodies, and which of them are cut; bare: without ribs, sacrum, neck and organs."""
     scan = draw_scan(index, seed=seed, acquisition="varied")
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 4)))
     hu = simulate_ct(scan.patient, scan.labels.grid, draw_look(scan.patient, generator=generator), generator=generator).array.astype(np.float32)
@@ -336,7 +336,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", metavar="FILE", help="networks that look together; those that ship by default")
     parser.add_argument("--phantoms", type=int, default=0, metavar="N")
     parser.add_argument("--from", dest="start", type=int, default=0, metavar="K", help="begin with phantom K")
-    parser.add_argument("--bare", action="store_true", help="phantoms without ribs, sacrum and neck")
+    parser.add_argument("--bare", action="store_true", help="phantoms without ribs, sacrum, neck and organs")
     parser.add_argument("--seed", type=int, default=77_000, help="of the phantoms")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds verse19/, tptbox/ and totalsegmentator/")
     parser.add_argument("--no-scores", action="store_true", help="segmentations only")

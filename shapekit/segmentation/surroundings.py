@@ -1,13 +1,14 @@
-"""The bones beside a phantom's spine, as distractors in a CT: ribs, sacrum, iliac wings and neck. All sizes are assumed, from textbook anatomy.
+"""What lies around a phantom's spine in a CT: ribs, sacrum, iliac wings and neck, and organs. All sizes are assumed, from textbook anatomy.
 
-They are no targets. What tells a first sacral segment from a fifth lumbar body is what it is part of: wings, fusion with the next, the
-turn of the curve; and what tells thoracic levels from lumbar ones is, beside size, whether a rib leaves from them.
+Bones beside the spine are no targets. What tells a first sacral segment from a fifth lumbar body is what it is part of: wings, fusion
+with the next, the turn of the curve; and what tells thoracic levels from lumbar ones is, beside size, whether a rib leaves from them.
+Where a scan shows neither end of the spine, organs tell most (``organs.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
@@ -17,43 +18,27 @@ from shapekit.core.frame import Frame
 from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.phantom import Patient, Vertebra
-from shapekit.segmentation.bones import Spacing, bar, block, put_bone
+from shapekit.segmentation.bones import Part, bar_part, place_of, put_bone
+from shapekit.segmentation.organs import put_organs
 
 Array = NDArray[np.float32]
 Float = NDArray[np.float64]
 
 BELOW_MM, ABOVE_MM = 80.0, 45.0
 """How far a volume goes on beyond the spine to show what lies there."""
-RIBS, SACRUM, WINGS, NECK = 0.75, 0.85, 0.8, 0.65
+RIBS, SACRUM, WINGS, NECK, ORGANS = 0.75, 0.85, 0.8, 0.65, 0.9
 """How often each is there: masks' CTs may be crops, and phantoms elsewhere have none of them."""
 SEGMENT_HALF_MM = np.array([25.0, 15.5, 14.0])
 """Of the first sacral segment, for a last lumbar body of 26 mm half width."""
 SEGMENTS = np.array([[1.0, 1.0, 1.0], [0.78, 0.74, 0.88], [0.62, 0.54, 0.76], [0.5, 0.42, 0.68], [0.4, 0.34, 0.6]])
-POWER = 5.0
-"""Of blocks: bodies with endplates and edges."""
+GAP_MM, WORN = (0.5, 4.0, 12.0), 0.3
+"""Height of the last disc, mm: least, least of those that are not worn, most; and the share of worn ones. Discs are degenerate in 37 % of those of
+20 years and 96 % of those of 80 without pain, and fewer have lost height (Brinjikji et al. 2015, AJNR 36:811); share and heights are assumed."""
 NECK_HALF_MM = np.array([13.5, 8.3, 6.8])
 
 
-@dataclass(frozen=True)
-class Part:
-    """A block, or a bar where ``line`` is given; mm in patient space."""
-
-    middle: Float
-    half: Float
-    axes: Float
-    line: Float | None = None
-    radius: float = 0.0
-
-    def corners(self) -> Float:
-        """Points between which it lies, (n, 3) mm."""
-        if self.line is not None:
-            return np.concatenate([self.line - self.radius, self.line + self.radius])
-        reach = np.abs(self.axes) @ self.half
-        return np.stack([self.middle - reach, self.middle + reach])
-
-
 def surround(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], generator: Generator) -> None:
-    """Draw the bones beside a spine; writes into ``hu``.
+    """Draw what lies around a spine; writes into ``hu``.
 
     Parameters
     ----------
@@ -64,6 +49,9 @@ def surround(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], g
         The patient's vertebrae.
     generator : numpy.random.Generator
     """
+    apart = generator.spawn(1)[0]
+    if apart.random() < ORGANS:
+        put_organs(hu, patient, grid, keep, apart)
     ribs, sacrum, wings, neck = generator.random(4) < (RIBS, SACRUM, WINGS, NECK)
     bones: list[list[Part]] = []
     if ribs:
@@ -73,34 +61,8 @@ def surround(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], g
     if neck:
         bones += _neck(patient.vertebrae[0], generator)
     for parts in bones:
-        _draw(hu, parts, grid, keep, generator)
-
-
-def _draw(hu: Array, parts: Sequence[Part], grid: Grid, keep: NDArray[np.bool_], generator: Generator) -> None:
-    """Draw one bone, the union of its parts."""
-    i, j, k = (float(side) for side in grid.spacing_mm)
-    spacing: Spacing = i if np.allclose((j, k), i) else (i, j, k)
-    places = np.concatenate([part.corners() for part in parts])
-    ends = zip(places.min(axis=0), places.max(axis=0), strict=True)
-    index = grid.to_index(np.array(np.meshgrid(*ends)).reshape(3, -1).T)
-    low = np.clip(np.floor(index.min(axis=0) - 2), 0, grid.shape).astype(int)
-    high = np.clip(np.ceil(index.max(axis=0) + 3), 0, grid.shape).astype(int)
-    if (high <= low).any():
-        return
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    shape = tuple(int(side) for side in high - low)
-    turn = grid.affine[:3, :3] / spacing
-
-    def own(points: Float) -> Float:
-        return np.asarray((grid.to_index(points) - low) * np.asarray(spacing))
-
-    depths = [
-        block(shape, spacing, own(part.middle), part.half, turn.T @ part.axes, power=POWER)
-        if part.line is None
-        else bar(shape, spacing, own(part.line), part.radius)
-        for part in parts
-    ]
-    put_bone(hu[box], np.minimum.reduce(depths), spacing, keep[box], generator)
+        if place := place_of(parts, grid):
+            put_bone(hu[place.box], place.depth, place.spacing_mm, keep[place.box], generator)
 
 
 def _turned(frame: Frame, degrees: float) -> Frame:
@@ -114,16 +76,13 @@ def _block(frame: Frame, at: Sequence[float], half: Float) -> Part:
     return Part(frame.to_world(np.array(at)), half, frame.axes)
 
 
-def _bar(line: Float, radius: float) -> Part:
-    return Part(line[0], np.full(3, radius), np.eye(3), line, radius)
-
-
 def _sacrum(last: Vertebra, generator: Generator, *, wings: bool) -> list[list[Part]]:
     """Five fused segments that shrink and curl forward, with wings of their own and a crest behind; two iliac wings."""
     scale = last.healthy.half_width_mm / 26.0 * generator.uniform(0.9, 1.1, 3)
     place, _ = last.endplates()[1]
     frame = _turned(replace(last.placement, origin=place), generator.normal(8.0, 3.0))
-    gap = generator.uniform(4.0, 12.0)
+    rank = generator.random()
+    gap = float(np.interp(rank, (0.0, WORN, 1.0), GAP_MM))
     first: Frame | None = None
     parts: list[Part] = []
     behind: list[Float] = []
@@ -140,7 +99,7 @@ def _sacrum(last: Vertebra, generator: Generator, *, wings: bool) -> list[list[P
         behind.append(frame.to_world(np.array([0.0, -half[1] - 15.0 + 2.0 * n, 0.0])))
         frame = replace(frame, origin=frame.to_world(np.array([0.0, 0.0, -half[2]])))
         gap = generator.uniform(0.0, 4.0 if n == 0 else 2.0)  # what is left of the discs
-    parts.append(_bar(np.stack(behind), generator.uniform(4.0, 7.0)))
+    parts.append(bar_part(np.stack(behind), generator.uniform(4.0, 7.0)))
     assert first is not None
     return [parts, *([[wing] for wing in _iliac_wings(first, float(scale[0]), generator)] if wings else [])]
 
@@ -199,5 +158,5 @@ def _ribs(patient: Patient, generator: Generator) -> list[list[Part]]:
             line[1:] += generator.normal(0.0, 2.0, (len(points) - 1, 3))
             line[:, 0] *= sign
             line[2:, 2] *= 1.0 + droop
-            bones.append([_bar(vertebra.placement.to_world(line), radius * generator.uniform(0.85, 1.15))])
+            bones.append([bar_part(vertebra.placement.to_world(line), radius * generator.uniform(0.85, 1.15))])
     return bones

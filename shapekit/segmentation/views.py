@@ -32,6 +32,8 @@ NARROW_SHARE, NARROW_MM = 0.3, (35.0, 90.0)
 """How often, and how far from the bodies' middle, a field of view ends on both sides, and how often both before and behind them."""
 LOST_ABOVE, LOST_BELOW, SACRAL_SHARE = 0.12, 0.06, 0.1
 """How often the uppermost or the lowest body was not found, and a part of the sacrum was taken for one."""
+INNER_SHARE = 0.25
+"""How often a field of view has to show neither the first nor the last body: least of all tells levels there."""
 TRIES = 20
 
 
@@ -148,6 +150,7 @@ def draw_view(volume: Volume, *, generator: Generator) -> View:
 
 def _field(volume: Volume, generator: Generator) -> tuple[Float, list[int]]:
     """A field of view that holds a body at least, as half spaces, and the places from above of those that it holds."""
+    inner = len(volume.order) > 2 and generator.random() < INNER_SHARE
     for _ in range(TRIES):
         view = field_of_view(volume, generator)
         middle = np.mean([volume.places[value][0].mean(axis=0) for value in volume.order], axis=0)
@@ -155,7 +158,8 @@ def _field(volume: Volume, generator: Generator) -> tuple[Float, list[int]]:
             if generator.random() < NARROW_SHARE:
                 ends = middle[axis] + np.array([-1, 1]) * generator.uniform(*NARROW_MM, 2) / volume.spacing_mm
                 view = np.vstack([view, [*np.eye(3)[axis], -ends[0]], [*-np.eye(3)[axis], ends[1]]])
-        if shown := shown_bodies(volume, view):
+        shown = shown_bodies(volume, view)
+        if shown and not (inner and (shown[0] == 0 or shown[-1] == len(volume.order) - 1)):
             rows = np.split(shown, np.flatnonzero(np.diff(shown) != 1) + 1)
             return view, max(rows, key=len).tolist()  # a curved spine may leave a narrow field of view and come back
     last = np.array(volume.hu.shape) - 0.5

@@ -25,7 +25,7 @@ PHANTOM, SCAN = "segmentation phantom", "segmentation scan"
 ARRAYS = ("hu", "labels", "body", "bone")
 COARSE_MM = 2.0
 """From this spacing on every core draws a phantom at once; finer ones take so much memory that fewer do."""
-EDITION, PHANTOM_EDITION = "1", "2"
+EDITION, PHANTOM_EDITION = "1", "3"
 """Of what scans and phantoms become; part of the names of kept ones, so that old ones are not taken for new ones."""
 
 

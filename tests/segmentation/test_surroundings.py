@@ -7,7 +7,7 @@ from shapekit.segmentation import surroundings
 from shapekit.segmentation.surroundings import BELOW_MM, surround
 
 SPACING_MM = 3.0
-ALL = {"RIBS": 1.0, "SACRUM": 1.0, "WINGS": 1.0, "NECK": 1.0}
+ALL = {"RIBS": 1.0, "SACRUM": 1.0, "WINGS": 1.0, "NECK": 1.0, "ORGANS": 1.0}
 
 
 @pytest.fixture(scope="module")
