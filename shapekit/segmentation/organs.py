@@ -89,17 +89,7 @@ class _Column:
 
 
 def put_organs(hu: Array, patient: Patient, grid: Grid, keep: NDArray[np.bool_], generator: Generator) -> None:
-    """Draw the organs before and beside a spine; writes into ``hu``.
-
-    Parameters
-    ----------
-    hu : (i, j, k) float32
-    patient : Patient
-    grid : Grid
-    keep : (i, j, k) bool
-        What stays as it is: the patient's vertebrae.
-    generator : numpy.random.Generator
-    """
+    """Draw the organs before and beside a spine; writes into ``hu``. See ``surroundings.surround``."""
     column = _Column(patient)
     chest, belly, vessels = generator.spawn(3)
     blood = float(vessels.uniform(30.0, 60.0) if vessels.random() < 0.5 else vessels.uniform(100.0, 350.0))
