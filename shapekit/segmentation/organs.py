@@ -33,7 +33,7 @@ CARINA, ARCH, HEART, DOME, LUNG_END = 4.5, 3.0, 6.8, 8.6, 11.0
 OESOPHAGUS_END, CAVA_END, PSOAS, RENAL_HILUM, FORK = 10.0, 9.0, 11.5, 13.0, 15.0
 """Places in usual levels: 0 is the middle of T1, 16 that of L5."""
 LEVEL_SD, BREATH_SD = 0.5, 0.4
-"""How much each varies, and all of the chest's together with the breath, in levels."""
+"""How much each varies, and with the breath lungs, domes, heart, airway and oesophagus together, in levels."""
 BEYOND = 4
 """So many levels above and below a spine are laid on."""
 LUNG_HU, FAT_HU, AIR_HU = -850.0, -100.0, -1000.0

@@ -50,6 +50,16 @@ def test_a_sacrum_begins_below_the_last_body_and_reaches_beyond_its_sides(patien
     assert back[along > 40].mean() < back[along < 20].mean() - 5.0  # it leans backward on the way down
 
 
+def test_a_worn_disc_leaves_the_sacrum_close_below_the_last_body(patient, grid, monkeypatch):
+    place, normal = patient.vertebrae[-1].endplates()[1]
+    apart = {}
+    for worn in (0.0, 1.0):
+        monkeypatch.setattr(surroundings, "WORN", worn)
+        drawings = [drawn(patient, grid, monkeypatch, seed=seed, SACRUM=1.0) for seed in range(4)]
+        apart[worn] = [np.percentile((grid.points()[hu > 60.0] - place) @ normal, 1) for hu in drawings]
+    assert max(apart[1.0]) < min(apart[0.0])
+
+
 def test_wings_stand_on_both_sides(patient, grid, monkeypatch):
     without, with_wings = (drawn(patient, grid, monkeypatch, SACRUM=1.0, WINGS=share) for share in (0.0, 1.0))
     added = grid.points()[with_wings - without > 30.0]
