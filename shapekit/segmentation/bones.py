@@ -24,7 +24,21 @@ TEXTURE_HU, TEXTURE_MM = (5.0, 45.0), 1.4
 
 @dataclass(frozen=True)
 class Part:
-    """A rounded block, or a bar where ``line`` is given; mm in patient space. ``power``: see ``block``."""
+    """A rounded block, or a bar where ``line`` is given, in patient space.
+
+    Parameters
+    ----------
+    middle, half : (3,) float, mm
+        Of a block, and half its sides.
+    axes : (3, 3) float
+        Columns are the directions of its sides.
+    line : (n, 3) float, mm, optional
+        The bar's points.
+    radius : float, mm
+        The bar's.
+    power : float
+        See ``block``.
+    """
 
     middle: Float
     half: Float
@@ -125,7 +139,7 @@ def put_bone(hu: Array, depth: Array, spacing_mm: Spacing, keep: NDArray[np.bool
 
 
 def put_tissue(hu: Array, depth: Array, spacing_mm: Spacing, keep: NDArray[np.bool_], value: float) -> None:
-    """Fill with one tissue where nothing is kept; see ``put_bone``."""
+    """Fill with one tissue of ``value`` HU where nothing is kept; writes into ``hu``. The others: see ``put_bone``."""
     hu += np.clip(0.5 - depth / _across(depth, spacing_mm), 0.0, 1.0) * ~keep * (np.float32(value) - hu)
 
 

@@ -33,7 +33,7 @@ NARROW_SHARE, NARROW_MM = 0.3, (35.0, 90.0)
 LOST_ABOVE, LOST_BELOW, SACRAL_SHARE = 0.12, 0.06, 0.1
 """How often the uppermost or the lowest body was not found, and a part of the sacrum was taken for one."""
 INNER_SHARE = 0.25
-"""How often a field of view has to show neither the first nor the last body: least of all tells levels there."""
+"""How often a field of view has to show neither the first nor the last body, for least of all tells levels there; where no try does, all is shown."""
 TRIES = 20
 
 

@@ -83,6 +83,7 @@ def test_what_is_kept_stays_and_so_do_bodies_discs_and_canal(patient):
         assert hu.max() <= 400.0
         middles = np.array([vertebra.placement.origin for vertebra in patient])
         along = np.concatenate([np.linspace(a, b, 12) for a, b in pairwise(middles)])
-        assert (hu[tuple(np.rint(grid.to_index(along)).astype(int).T)] == MUSCLE_HU).all()
+        canal = np.array([vertebra.placement.to_world([0.0, -vertebra.healthy.half_depth_mm - 8.0, 0.0]) for vertebra in patient])
+        assert (hu[tuple(np.rint(grid.to_index(np.vstack([along, canal]))).astype(int).T)] == MUSCLE_HU).all()
     hu, _ = drawn(patient, keep=lambda grid: np.ones(grid.shape, bool))
     assert (hu == MUSCLE_HU).all()

@@ -5,9 +5,11 @@ from shapekit.core.grid import Grid
 from shapekit.core.levels import Level
 from shapekit.core.values import Image
 from shapekit.segmentation import Volume, draw_view, draw_volume
+from shapekit.segmentation import views as drawing
 from shapekit.segmentation.labelling import candidates
 from shapekit.segmentation.traversal import Piece
 from shapekit.segmentation.views import VIEW_MM, view_grid, view_of_pieces
+from shapekit.segmentation.volume import LEVELS
 from shapekit.segmentation.working import scaled
 
 
@@ -47,6 +49,19 @@ SLOPES = np.array([3.0, -2.0, 1.0])
 def hu_at(points):
     """Intensities that tell where one looks."""
     return points @ SLOPES + 50.0
+
+
+def test_views_show_neither_end_of_the_spine_as_often_as_is_said(volume, monkeypatch):
+    ends = {LEVELS[volume.order[0]], LEVELS[volume.order[-1]]}
+    usual, shares = drawing.INNER_SHARE, []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(drawing, "INNER_SHARE", share)
+        drawn = [draw_view(volume, generator=np.random.default_rng(n)) for n in range(40)]
+        shares.append(np.mean([ends.isdisjoint(view.levels) for view in drawn]))
+    by_chance, asked_for = shares
+    assert 0.0 < by_chance < 0.25
+    assert asked_for == pytest.approx(1 - (1 - by_chance) ** drawing.TRIES, abs=0.1)  # where every try fails all is shown
+    assert usual * asked_for + (1 - usual) * by_chance >= 0.25
 
 
 @pytest.fixture(scope="module")
