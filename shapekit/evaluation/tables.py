@@ -56,7 +56,7 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
         return np.array([row[name] for row in scored], dtype=np.float64)
 
     patient, grade, score, twin = column("patient"), column("grade"), column("score"), column("twin_score")
-    surface, damaged = column("surface_mm"), column("damaged")
+    surface, damaged, height_loss = column("surface_mm"), column("damaged"), column("height_loss")
     context = np.array([str(row["context"]) for row in scored])
     low, high = column("score_lo"), column("score_hi")
     healthy, any_, two = grade == 0, grade >= 1, grade >= 2
@@ -69,9 +69,9 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
         chosen = np.flatnonzero(which)
         return list(bootstrap(lambda n: float(values[chosen[n]].mean()), patient[chosen], draws=draws))
 
-    def area(positive: NDArray[np.bool_], among: NDArray[np.bool_]) -> list[float]:
+    def area(values: NDArray[np.float64], positive: NDArray[np.bool_], among: NDArray[np.bool_]) -> list[float]:
         chosen = np.flatnonzero(among)
-        return list(bootstrap(lambda n: auc(score[chosen[n]], positive[chosen[n]]), patient[chosen], draws=draws))
+        return list(bootstrap(lambda n: auc(values[chosen[n]], positive[chosen[n]]), patient[chosen], draws=draws))
 
     everyone = np.ones(len(scored), dtype=bool)
     beside = damaged > 0
@@ -98,11 +98,14 @@ def _one(rows: Sequence[Row], draws: int) -> Figures:
         "score_error": {"healthy": mean(np.abs(score - twin), healthy), "fractured": mean(np.abs(score - twin), any_)},
         "width_of_errors": float(2 * NINETY_SD * (score - twin).std()),
         "relative_loss_error": mean(np.abs(column("relative_loss") - column("twin_relative_loss")), everyone),
-        "auc_any": area(any_, everyone),
-        "auc_two": area(two, everyone),
+        "auc_any": area(score, any_, everyone),
+        "auc_two": area(score, two, everyone),
         "auc_any_twin": auc(twin, any_),
-        "auc_any_beside_fracture": area(any_, beside),
-        "auc_any_isolated": area(any_, ~beside),
+        "auc_two_twin": auc(twin, two),
+        "auc_any_by_height_loss": area(height_loss, any_, np.isfinite(height_loss)),
+        "auc_two_by_height_loss": area(height_loss, two, np.isfinite(height_loss)),
+        "auc_any_beside_fracture": area(score, any_, beside),
+        "auc_any_isolated": area(score, any_, ~beside),
         "macro_f1": list(bootstrap(lambda n: macro_f1(told[n], grade[n].astype(int)), patient, draws=draws)),
         "coverage": {name: mean(held.astype(float), stated & (context == name)) for name in CONTEXTS} | {"all": mean(held.astype(float), stated)},
         "interval_width": float(np.median((high - low)[stated])) if stated.any() else float("nan"),

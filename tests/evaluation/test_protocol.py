@@ -107,7 +107,15 @@ def test_predictors_are_compared_vertebra_by_vertebra():
             for name, more in (("generative", 0.0), ("mean", 0.25)):
                 surface, score = 9 + hard + more + generator.normal(0, 0.02), 40.0 * (grade > 0) - 20 * (name == "mean") * (grade > 0)
                 row = dict.fromkeys(("relative_loss", "twin_relative_loss", "dice", "turn_deg", "loss", "score_lo", "score_hi"), 0.0)
-                told = {"patient": patient, "predictor": name, "level": level, "status": "ok", "grade": grade, "genant_grade": grade}
+                told = {
+                    "patient": patient,
+                    "predictor": name,
+                    "level": level,
+                    "status": "ok",
+                    "grade": grade,
+                    "genant_grade": grade,
+                    "height_loss": 0.15 * grade,
+                }
                 told["volume_ratio"] = 1.0 / generator.uniform(0.7, 1.3)  # of one expected volume to one that differs between people
                 rows.append(row | told | {"context": "intact", "damaged": 0, "score": score, "twin_score": 40.0 * (grade > 0), "surface_mm": surface})
     found = summary(rows, draws=100)
@@ -117,6 +125,7 @@ def test_predictors_are_compared_vertebra_by_vertebra():
     assert found["mean"]["score_error_beyond_generative"]["fractured"][0] == pytest.approx(20)
     assert found["mean"]["score_bias"]["intact"][0] == pytest.approx(-20)  # of the broken ones alone
     assert np.isnan(found["mean"]["score_bias"]["one_side"][0])
+    assert found["mean"]["auc_two_by_height_loss"][0] == found["mean"]["auc_two_twin"] == 1.0
     assert np.isnan(found["generative"]["auc_any_beyond_generative"][0])
     assert found["mean"]["harmonic_volume_ratio_healthy"][0] == pytest.approx(1.0, abs=0.1)
     assert found["mean"]["harmonic_volume_ratio_healthy"][0] < found["mean"]["volume_ratio_healthy"][0]
