@@ -38,7 +38,8 @@ def summary(rows: Sequence[Row], *, draws: int = 300, against: str = "generative
     dict
         For each predictor: counts; surface distance, Dice, turn and volume by context for healthy targets, and for fractured ones;
         of the ratios of expected to measured volume also the harmonic mean, which is 1 where the expected volume is the mean of what it
-        may be (the arithmetic one is then above 1); mean scores by grade; the bias of fractured ones' scores by context; AUC, macro-F1, errors
+        may be (the arithmetic one is then above 1); mean scores by grade; the bias of fractured ones' scores by context; AUC of
+        the scores, of the twins' and of the worst height losses against the expected bodies, macro-F1, errors
         against the twins, coverage and width of the intervals; and paired differences from ``against`` over the vertebrae both have scored
         (positive: more than it). A figure with an interval is a list of value, low, high (95 %).
     """
