@@ -128,28 +128,31 @@ def measure_heights(patch: Sdf) -> Heights:
     True
     """
     lr, ap, si = (_axis_mm(patch, axis) for axis in range(3))
-    filled = np.flatnonzero((patch.values < 0).reshape(len(lr), -1).any(axis=1))
-    if not len(filled):
+    values = patch.values.astype(np.float64)
+    deepest, step = values.min(axis=(1, 2)), float(patch.grid.spacing_mm[0])
+    if not (deepest < 0).any():
         raise InputError("the body is empty on its patch; its heights cannot be measured.")
-    middle = (lr[filled[0]] + lr[filled[-1]]) / 2
-    across = np.abs(lr - middle) <= MIDDLE_BAND_MM
-    near, off = patch.values[across].astype(np.float64), lr[across] - middle
+    off = lr - float(_last_crossing(deepest, lr) + _last_crossing(deepest[::-1], lr[::-1])) / 2
+    across = np.abs(off) < MIDDLE_BAND_MM + step / 2
+    near, off = values[across], off[across]
     fields = _last_crossing(near, si), _last_crossing(near[:, :, ::-1], si[::-1])
-    tops, bottoms = (field[np.abs(off) <= BAND_MM] for field in fields)
-    seen = np.isfinite(tops).mean(axis=0) >= 0.5
+    # a column counts by how much of it lies within the band, and one at the wall by how far it has entered the body: heights do not jump
+    band, middle_band = (np.clip((half - np.abs(off)) / step + 0.5, 0.0, 1.0) for half in (BAND_MM, MIDDLE_BAND_MM))
+    entered = np.clip(-2.0 * near.min(axis=2) / step, 0.0, 1.0)
+    seen = band @ entered >= 0.5 * band.sum()
     if seen.sum() < 4:
         raise InputError("no body meets the middle of its patch; its heights cannot be measured.")
-    top, bottom = np.nanmean(tops[:, seen], axis=0), np.nanmean(bottoms[:, seen], axis=0)
+    entered, fields = entered[:, seen], (fields[0][:, seen], fields[1][:, seen])
+    top, bottom = (_weighted_mean(field, band[:, None] * entered) for field in fields)
     ap_seen = ap[seen]
-    upper_middle, lower_middle = (_on_midline(field[:, seen], off) for field in fields)
+    upper_middle, lower_middle = (_on_midline(field, off, middle_band, entered) for field in fields)
     upper_back, upper_front = _edges(ap_seen, top)
     lower_back, lower_front = _edges(ap_seen, -bottom)
     back, front = (upper_back + lower_back) / 2, (upper_front + lower_front) / 2
     rim = RIM_FRACTION * (front - back)
     (a_top, a_up), (a_low, a_down) = _crest(ap_seen, top, upper_front - rim, upper_front), _crest(ap_seen, -bottom, lower_front - rim, lower_front)
     (p_top, p_up), (p_low, p_down) = _crest(ap_seen, top, upper_back, upper_back + rim), _crest(ap_seen, -bottom, lower_back, lower_back + rim)
-    step = float(ap_seen[1] - ap_seen[0])
-    width = max(round(SMOOTH_MM / step) // 2 * 2 + 1, 1)
+    width = max(round(SMOOTH_MM / float(ap_seen[1] - ap_seen[0])) // 2 * 2 + 1, 1)
     smooth = np.convolve(np.pad(upper_middle - lower_middle, width // 2, mode="edge"), np.full(width, 1.0 / width), mode="valid")
     middle_third = np.linspace(back + (front - back) / 3, front - (front - back) / 3, 21)
     between = np.interp(middle_third, ap_seen, smooth)
@@ -176,10 +179,16 @@ def _last_crossing(values: Float, along: Float) -> Float:
     return np.where(inside.any(axis=-1), reached, np.nan)
 
 
-def _on_midline(field: Float, lr: Float) -> Float:
+def _weighted_mean(field: Float, weight: Float) -> Float:
+    """Mean along LR of a height field at every AP, (P,) mm, weighted by an array of its shape that is 0 where nothing is seen."""
+    return np.asarray((weight * np.where(weight > 0, field, 0.0)).sum(axis=0) / weight.sum(axis=0))
+
+
+def _on_midline(field: Float, lr: Float, weight: Float, entered: Float) -> Float:
     """Value at LR 0 of a parabola across every AP of a height field, (P,) mm; where a column is not seen its row's mean stands in."""
-    filled = np.where(np.isfinite(field), field, np.nanmean(field, axis=0))
-    return np.asarray(np.linalg.pinv(np.stack([np.ones_like(lr), lr, lr**2], axis=1))[0] @ filled)
+    filled = np.where(entered > 0, entered * field, 0.0) + (1.0 - entered) * _weighted_mean(field, weight[:, None] * entered)
+    root = np.sqrt(weight)[:, None]
+    return np.asarray(np.linalg.pinv(root * np.stack([np.ones_like(lr), lr, lr**2], axis=1))[0] @ (root * filled))
 
 
 def _edges(ap: Float, outward: Float) -> tuple[float, float]:

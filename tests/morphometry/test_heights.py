@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError
+from shapekit.core.frame import Frame
 from shapekit.morphometry import Heights, genant_grade, height_losses, height_map, measure_heights, neighbour_heights, type_of_deformity
 from shapekit.phantom import body_patch, draw_patient
 from shapekit.phantom.patient import patient_generator
@@ -19,6 +20,15 @@ def test_heights_are_those_of_the_phantom(patient):
     off = [np.subtract([*measure_heights(body_patch(v, v.frame()))], v.actual.heights_mm()) for v in patient]
     assert np.abs(np.mean(off, axis=0)).max() < 0.25
     assert np.abs(off).max() < 1.0
+
+
+def test_heights_do_not_jump_where_a_body_moves_by_less_than_a_voxel():
+    patient = draw_patient(11, levels=["T8", "T11", "L2", "L4"], fractures={"T8": ("wedge", 0.3), "T11": ("biconcave", 0.3)})
+    for vertebra in patient:
+        frame = vertebra.frame()
+        moved = [Frame(frame.to_world(np.array([step, 0.4 * step, 0.0])), frame.axes, frame.error_deg) for step in np.linspace(0.0, 1.0, 17)]
+        heights = np.array([[*measure_heights(body_patch(vertebra, one))] for one in moved])
+        assert np.abs(np.diff(heights, axis=0)).max() < 0.03
 
 
 def test_grades_from_the_true_twin_are_the_truths(patient):
