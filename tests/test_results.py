@@ -38,7 +38,7 @@ def test_a_body_that_lost_a_quarter_of_its_height_stands_out(crushed_result):
 
 def test_the_table_has_one_row_a_vertebra_and_numbers_where_numbers_belong(crushed_result):
     table = crushed_result.table()
-    assert table.shape == (4, 39)
+    assert table.shape == (4, 42)
     assert table.score.dtype == float
     assert str(table.genant_grade.dtype) == "Int64"
     assert table.genant_grade.tolist() == [0, 2, 0, 0]  # a quarter of L3 is gone

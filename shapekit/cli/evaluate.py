@@ -16,7 +16,8 @@ def evaluate(
     predictors: Annotated[
         str,
         typer.Option(
-            help="Comma-separated; name, name:FILE for own weights, a + for no context repair; oracle knows all but what a body has of its own."
+            help="Comma-separated; name, name:FILE for own weights, a + for no context repair, a - for shapes from neighbours alone; "
+            "oracle knows all but what a body has of its own."
         ),
     ] = "oracle,neighbours,linear,coarse,generative,generative+",
     build: Annotated[
@@ -40,9 +41,10 @@ def evaluate(
         return complain(f"--number is {count}, but at least one patient is needed.")
     specs = []
     for text in predictors.split(","):
-        plain = text.strip().removesuffix("+")
+        plain = text.strip().rstrip("+-")
         name, _, weights = plain.partition(":")
-        specs.append(Spec(_title(text.strip()), name, weights or None, False if text.strip().endswith("+") else None))
+        signs = text.strip()[len(plain) :]
+        specs.append(Spec(_title(plain, signs), name, weights or None, repair=False if "+" in signs else None, own="-" not in signs))
     try:
         check_figures()
         with counting("patients", count, quiet=quiet) as done:
@@ -63,7 +65,8 @@ def evaluate(
     return 0
 
 
-def _title(text: str) -> str:
-    """Name of a column: the predictor, its weights' stem, and whether neighbours stay as they are."""
-    name, _, weights = text.removesuffix("+").partition(":")
-    return " ".join(filter(None, (name, Path(weights).stem if weights else "", "without repair" if text.endswith("+") else "")))
+def _title(text: str, signs: str) -> str:
+    """Name of a column: the predictor, its weights' stem, and whether neighbours stay as they are or are all that is looked at."""
+    name, _, weights = text.partition(":")
+    said = ("without repair" if "+" in signs else "", "from neighbours alone" if "-" in signs else "")
+    return " ".join(filter(None, (name, Path(weights).stem if weights else "", *said)))

@@ -21,7 +21,7 @@ def reproduce(
     predictor: Annotated[str, typer.Option(help="generative, linear or neighbours.")] = "generative",
     weights: Annotated[str, typer.Option(help="shipped or a file: do not train, take these.", metavar="FILE")] = "",
     config: Annotated[Optional[Path], typer.Option(help="YAML file of training options; see docs/training.md.", metavar="FILE")] = None,  # noqa: UP045
-    calibration: Annotated[int, typer.Option(help="Phantoms to measure the spread of the intervals on; 0 leaves intervals out.")] = 80,
+    calibration: Annotated[int, typer.Option(help="Phantoms to measure bodies' own sizes and the intervals on; 0 leaves both out.")] = 80,
     test_share: Annotated[float, typer.Option(help="Share of the internal patients held out; 1 only with --weights.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Of the split, and of the phantoms.")] = 2022,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,

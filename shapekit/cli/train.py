@@ -39,7 +39,7 @@ def train(
         ),
     ] = None,
     patients: Annotated[int, typer.Option(help="Phantoms to learn from; 0 for the configuration's number.")] = 0,
-    calibration: Annotated[int, typer.Option(help="Phantoms to measure the spread of the intervals on; 0 leaves intervals out.")] = 80,
+    calibration: Annotated[int, typer.Option(help="Phantoms to measure bodies' own sizes and the intervals on; 0 leaves both out.")] = 80,
     accelerator: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     devices: Annotated[str, typer.Option(help="How many; more than one in as many processes, started by torchrun.")] = "1",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,

@@ -235,6 +235,9 @@ class Measures:
     expected_ha_mm: float = _NAN
     expected_hm_mm: float = _NAN
     expected_hp_mm: float = _NAN
+    predicted_ha_mm: float = _NAN
+    predicted_hm_mm: float = _NAN
+    predicted_hp_mm: float = _NAN
     weighted_surplus_mm3: float = _NAN
     surplus_anterior_mm3: float = _NAN
     surplus_middle_mm3: float = _NAN

@@ -1,4 +1,4 @@
-"""Measure how far true shapes lie from predicted ones, so that intervals hold the share they should."""
+"""Measure how far true sizes and shapes lie from predicted ones: for the prior of a body's own sizes and the spread of intervals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 
 from shapekit.core.checks import InputError
 from shapekit.core.conventions import COARSE_SHAPE
-from shapekit.evaluation.protocol import Judged, Residual
+from shapekit.evaluation.protocol import DAMAGED_FROM, Judged, Residual
+from shapekit.morphometry import DEFORMED
+from shapekit.predictors import SizePrior
+from shapekit.predictors.sizes import BROKEN, COMPANIES, SIZES, WHOLE
 from shapekit.scoring import Spread, score_intervals
 from shapekit.scoring.interval import KINDS, LEVEL
+
+Float = NDArray[np.float64]
 
 NEAR_MM, FAR_MM = 4.0, 8.0
 """Residuals count in full this near to the expected surface, and not at all that far from it, where they move no surface."""
@@ -22,6 +27,8 @@ BORROWED = 40
 """So many vertebrae of all kinds together stand beside a kind's own."""
 SCALES = np.geomspace(0.5, 2.5, 17)
 FEWEST = 30
+BROKEN_ODDS = 0.5
+"""A body is taken to be as likely broken as not, though fewer are: a fracture held for a person's own shape costs more than the reverse."""
 
 
 def fit_spread(judged: Sequence[Judged], predictor: str, *, preset: str = "botros2022") -> Spread:
@@ -40,9 +47,7 @@ def fit_spread(judged: Sequence[Judged], predictor: str, *, preset: str = "botro
     InputError
         If there are fewer than 30 scored vertebrae.
     """
-    found = [one for patient in judged for one in patient.residuals if one.predictor == predictor]
-    if len(found) < FEWEST:
-        raise InputError(f"{len(found)} scored vertebrae were found, but a spread needs at least {FEWEST}; judge more patients.")
+    found = _residuals(judged, predictor)
     kinds = np.array([one.kind for one in found])
     flat = np.stack([_near(one).reshape(-1) for one in found])
     _, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
@@ -54,25 +59,92 @@ def fit_spread(judged: Sequence[Judged], predictor: str, *, preset: str = "botro
     return replace(spread, scale=_scales(found, kinds, spread, preset))
 
 
+def fit_prior(judged: Sequence[Judged], predictor: str, *, centred: bool = False) -> SizePrior:
+    """Measure how the sizes of healthy bodies depart from those that neighbours suggest, and how masks and fractures change them.
+
+    Parameters
+    ----------
+    judged : sequence of Judged
+        With residuals of shapes predicted from neighbours alone (``Spec.own`` False), of patients that are no part of training or test.
+    predictor : str
+        Whose residuals to take.
+    centred : bool
+        Whether to take out what bodies depart by on average: for a predictor of people whose mean sizes the phantoms do not share.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 30 scored vertebrae whose sizes could be measured, or no broken one among them.
+    """
+    found = [one for one in _residuals(judged, predictor) if np.isfinite(one.sizes).all()]
+    predicted, true, measured = np.stack([one.sizes for one in found]).transpose(1, 0, 2)
+    company = np.array([one.kind for one in found]) % len(COMPANIES)
+    lost = np.stack([one.loss for one in found])
+    broken = lost.max(axis=1) >= DAMAGED_FROM
+    if len(found) < FEWEST or not broken.any():
+        raise InputError(f"{len(found)} vertebrae, {broken.sum()} of them broken, are too few to tell how sizes depart; judge more patients.")
+    if centred:
+        predicted = predicted + _by_kind(true - predicted, company, len(COMPANIES))[0][company]
+    own, error = true - predicted, measured - true - np.pad(np.log1p(-lost), ((0, 0), (0, SIZES - 3)))
+    mean, covariance = _by_kind(own, company, len(COMPANIES))
+    error_mean, error_covariance = _by_kind(error, np.where(broken, BROKEN, WHOLE), 2)
+    losses = np.array([loss for patient in judged for loss in patient.losses])
+    kept = losses[losses.max(axis=1) >= DEFORMED]
+    is_broken = kept.max(axis=1) >= DAMAGED_FROM
+    sound = len(losses) - is_broken.sum()
+    odds = np.where(is_broken, BROKEN_ODDS / is_broken.sum(), (1.0 - BROKEN_ODDS) / sound)
+    whole = (sound - (~is_broken).sum()) * (1.0 - BROKEN_ODDS) / sound
+    prior = SizePrior(
+        mean,
+        covariance,
+        error_mean,
+        error_covariance,
+        np.concatenate([np.zeros((1, 3)), np.log1p(-kept)]),
+        np.concatenate([[False], is_broken]),
+        np.concatenate([[whole], odds]),
+        np.zeros(SIZES),
+    )
+    estimates = [prior.mixture(measured[n] - predicted[n], int(company[n])) for n in np.flatnonzero(broken)]
+    missed = own[broken] - np.array([estimate for estimate, _ in estimates])
+    return replace(prior, shift=missed.mean(axis=0) / np.mean([likely for _, likely in estimates]))
+
+
+def _residuals(judged: Sequence[Judged], predictor: str) -> list[Residual]:
+    found = [one for patient in judged for one in patient.residuals if one.predictor == predictor]
+    if len(found) < FEWEST:
+        raise InputError(f"{len(found)} scored vertebrae were found, but at least {FEWEST} are needed; judge more patients.")
+    return found
+
+
+def _plain(values: Float) -> tuple[Float, Float]:
+    return values.mean(axis=0), np.cov(values.T)
+
+
+def _by_kind(values: Float, kinds: NDArray[np.integer], count: int) -> tuple[Float, Float]:
+    """Mean and covariance of each kind, drawn towards those of all."""
+    overall_mean, overall = _plain(values)
+    means, covariances = [], []
+    for kind in range(count):
+        mine = values[kinds == kind]
+        weight = len(mine) / (len(mine) + BORROWED)
+        mean = weight * (mine.mean(axis=0) if len(mine) else 0.0) + (1 - weight) * overall_mean
+        own = (mine - mean).T @ (mine - mean) / max(len(mine), 1)
+        means.append(mean)
+        covariances.append(weight * own + (1 - weight) * overall)
+    return np.array(means), np.array(covariances)
+
+
 def _near(one: Residual) -> NDArray[np.float32]:
     """Residual near the expected surface, drawn in to none away from it."""
     share = np.clip((FAR_MM - np.abs(one.expected.astype(np.float32))) / (FAR_MM - NEAR_MM), 0.0, 1.0)
     return np.asarray(np.clip(one.off.astype(np.float32), -MOST_MM, MOST_MM) * share)
 
 
-def _moments(coefficients: NDArray[np.float64], kinds: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and Cholesky factor of the covariance of each kind, drawn towards those of all."""
-    overall_mean, overall = coefficients.mean(axis=0), np.cov(coefficients.T)
-    means, roots = [], []
-    for kind in range(len(KINDS)):
-        mine = coefficients[kinds == kind]
-        weight = len(mine) / (len(mine) + BORROWED)
-        mean = weight * (mine.mean(axis=0) if len(mine) else 0.0) + (1 - weight) * overall_mean
-        own = (mine - mean).T @ (mine - mean) / max(len(mine), 1)
-        covariance = weight * own + (1 - weight) * overall
-        means.append(mean)
-        roots.append(np.linalg.cholesky(covariance + 1e-6 * np.trace(covariance) * np.eye(len(covariance))))
-    return np.array(means, dtype=np.float32), np.array(roots, dtype=np.float32)
+def _moments(coefficients: Float, kinds: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and Cholesky factor of the covariance of each kind."""
+    means, covariances = _by_kind(coefficients, kinds, len(KINDS))
+    ridge = 1e-6 * np.trace(covariances, axis1=1, axis2=2)[:, None, None] * np.eye(coefficients.shape[1])
+    return means.astype(np.float32), np.linalg.cholesky(covariances + ridge).astype(np.float32)
 
 
 def _scales(found: Sequence[Residual], kinds: NDArray[np.integer], spread: Spread, preset: str) -> NDArray[np.float32]:

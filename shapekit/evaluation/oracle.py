@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.levels import Level
 from shapekit.phantom import Patient, body_patch, foreseen
-from shapekit.predictors import Context
+from shapekit.predictors import Context, SizePrior
 from shapekit.scoring import Spread
 
 NAME = "oracle"
@@ -26,6 +26,7 @@ class Oracle:
     name = NAME
     identity = ""
     spread: Spread | None = None
+    prior: SizePrior | None = None
     repairs = False
 
     def __init__(self, patient: Patient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -18,8 +18,8 @@ from shapekit.datasets.phantom import draw_scan
 from shapekit.evaluation.oracle import NAME as ORACLE
 from shapekit.evaluation.oracle import Oracle
 from shapekit.mesh import surface_distance
-from shapekit.morphometry import GRADE_LIMITS
-from shapekit.phantom import BUILDS, Patient, Vertebra, body_patch
+from shapekit.morphometry import GRADE_LIMITS, measure_sizes
+from shapekit.phantom import BUILDS, Loss, Patient, Vertebra, body_patch
 from shapekit.pipeline import Scored, expect, find_bodies, interval_kind
 from shapekit.predictors import Predictor, make_predictor
 from shapekit.scoring import score_patches
@@ -27,6 +27,7 @@ from shapekit.sdf import halve_patch, resample_sdf
 from shapekit.spine import body_on_patch
 
 Half = NDArray[np.float16]
+Float = NDArray[np.float64]
 
 DAMAGED_FROM = GRADE_LIMITS[0]
 """Neighbours count as damaged from this worst height loss on: grade 1."""
@@ -34,7 +35,7 @@ DAMAGED_FROM = GRADE_LIMITS[0]
 
 @dataclass(frozen=True)
 class Spec:
-    """One predictor as it is judged: its name, its weights (None: the package's own), and whether broken neighbours are repaired.
+    """One predictor as it is judged: its name, its weights (None: the package's own), and the ``repair`` and ``own`` of ``expect``.
 
     The predictor ``"oracle"`` knows each patient's true habits; see ``shapekit.evaluation.oracle``.
     """
@@ -43,6 +44,7 @@ class Spec:
     predictor: str
     weights: str | None = None
     repair: bool | None = None
+    own: bool = True
 
     def make(self, patient: Patient | None = None) -> Predictor:
         """Make the predictor; the oracle for one patient, all others for anybody.
@@ -71,6 +73,11 @@ class Residual:
     row : dict
         What ``score_patches`` returned.
     twin_score : float
+    sizes : (3, 5) float64
+        Logarithms of Ha, Hm, Hp, width and depth in mm: of the predicted shape before the body's own were taken up, of the healthy twin, and
+        of the body as its mask has it; NaN where they could not be measured.
+    loss : (3,) float64
+        True shares of the twin's heights that the body has lost.
     """
 
     predictor: str
@@ -80,6 +87,8 @@ class Residual:
     actual: Half
     row: dict[str, float]
     twin_score: float
+    sizes: Float
+    loss: Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +101,13 @@ class Judged:
         One a vertebra and predictor.
     residuals : list of Residual
         Empty unless asked for.
+    losses : list of (3,) float64
+        True height losses of all the patient's bodies, scored or not.
     """
 
     rows: list[dict[str, object]]
     residuals: list[Residual]
+    losses: list[Float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +148,7 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, build: str = 
     rows, spread = [], []
     for spec in specs:
         predictor = spec.make(scan.patient)
-        for one in expect(found, predictor, repair=spec.repair):
+        for one in expect(found, predictor, repair=spec.repair, own=spec.own):
             level = Level(one.measures.level)
             if one.expected is None or level not in twins:
                 rows.append(_empty_row(index, drawn, spec, one, truth.get(level)))
@@ -149,8 +161,9 @@ def judge_phantom(index: int, specs: Sequence[Spec], *, seed: int, build: str = 
                     part.astype(np.float16) for part in (halve_patch(lies.values) - expected, expected, halve_patch(one.actual.values))
                 )
                 numbers = {name: getattr(one.measures, name) for name in ("l_lr_mm", "l_ap_mm", "weighted_surplus_mm3", "score")}
-                spread.append(Residual(spec.name, interval_kind(one), off, should, does, numbers, twin.score))
-    return Judged(rows, spread)
+                loss = np.array(_three(twin.vertebra.loss))
+                spread.append(Residual(spec.name, interval_kind(one), off, should, does, numbers, twin.score, _sizes(one, twin), loss))
+    return Judged(rows, spread, [np.array(_three(vertebra.loss)) for vertebra in scan.patient])
 
 
 def evaluate_phantoms(
@@ -200,6 +213,15 @@ def _twin(vertebra: Vertebra, body: Body) -> _Twin:
     sdf = body_patch(vertebra, frame, which="healthy", limit_mm=2.0)
     (row,) = score_patches([sdf], [body_on_patch(body, frame)])
     return _Twin(vertebra, sdf, row["score"], row["relative_loss"])
+
+
+def _sizes(one: Scored, twin: _Twin) -> Float:
+    """Predicted, true and measured sizes; see ``Residual``."""
+    return np.array([sizes.logarithms if sizes else np.full(5, np.nan) for sizes in (one.predicted, measure_sizes(twin.sdf), one.measured)])
+
+
+def _three(loss: Loss) -> tuple[float, float, float]:
+    return loss.ha, loss.hm, loss.hp
 
 
 def _empty_row(index: int, build: str, spec: Spec, one: Scored, vertebra: Vertebra | None) -> dict[str, object]:

@@ -93,7 +93,7 @@ def height_map(patch: Sdf) -> HeightMap:
     (80, 64)
     """
     values = patch.values.astype(np.float64)
-    lr, ap, si = (_axis_mm(patch, axis) for axis in range(3))
+    lr, ap, si = patch_axes(patch)
     return HeightMap(lr, ap, _last_crossing(values, si), _last_crossing(values[:, :, ::-1], si[::-1]))
 
 
@@ -127,7 +127,7 @@ def measure_heights(patch: Sdf) -> Heights:
     >>> max(abs(m - t) for m, t in zip(measured, true)) < 0.3
     True
     """
-    lr, ap, si = (_axis_mm(patch, axis) for axis in range(3))
+    lr, ap, si = patch_axes(patch)
     values = patch.values.astype(np.float64)
     deepest, step = values.min(axis=(1, 2)), float(patch.grid.spacing_mm[0])
     if not (deepest < 0).any():
@@ -161,9 +161,10 @@ def measure_heights(patch: Sdf) -> Heights:
     return Heights(a_up + a_down, float(between[least]), p_up + p_down, where)
 
 
-def _axis_mm(patch: Sdf, axis: int) -> Float:
-    side = patch.grid.shape[axis]
-    return np.asarray((np.arange(side) - (side - 1) / 2) * patch.grid.spacing_mm[axis])
+def patch_axes(patch: Sdf) -> tuple[Float, Float, Float]:
+    """Places of a patch's voxels along LR, AP and SI from its middle, mm."""
+    lr, ap, si = ((np.arange(side) - (side - 1) / 2) * step for side, step in zip(patch.grid.shape, patch.grid.spacing_mm, strict=True))
+    return lr, ap, si
 
 
 def _last_crossing(values: Float, along: Float) -> Float:

@@ -8,6 +8,7 @@ from shapekit.predictors.linear import Linear, LinearModel
 from shapekit.predictors.neighbours import NeighbourMean
 from shapekit.predictors.placement import place, placed
 from shapekit.predictors.shipped import PREDICTORS, make_predictor
+from shapekit.predictors.sizes import SizePrior, stretched
 
 __all__ = [
     "DIRECT",
@@ -16,6 +17,7 @@ __all__ = [
     "ROUNDS",
     "Context",
     "Generative",
+    "SizePrior",
     "Linear",
     "LinearModel",
     "NeighbourMean",
@@ -27,4 +29,5 @@ __all__ = [
     "placed",
     "repaired_contexts",
     "shipped_weights",
+    "stretched",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.levels import Level
 from shapekit.core.values import Sdf
+from shapekit.predictors.sizes import SizePrior
 from shapekit.scoring import Spread
 
 SLOTS = (-2, -1, 1, 2)
@@ -45,12 +46,14 @@ class Predictor(Protocol):
     """Anything that says what shape a body should have.
 
     ``name`` and ``identity`` (of its weights, or "") go into the tables; ``spread`` says how far its shapes lie from the true ones,
-    where that has been measured; ``repairs`` tells whether broken neighbours are shown to it as they should look.
+    where that has been measured; ``prior`` how far their sizes do, so that a body's own can be taken up; ``repairs`` tells
+    whether broken neighbours are shown to it as they should look.
     """
 
     name: str
     identity: str
     spread: Spread | None
+    prior: SizePrior | None
     repairs: bool
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:

@@ -19,6 +19,7 @@ from shapekit.networks import Generator, PaperGenerator, distance_of, joined, ma
 from shapekit.ops import blended
 from shapekit.predictors.base import Context
 from shapekit.predictors.linear import Guess, Linear, LinearModel, place_of
+from shapekit.predictors.sizes import SizePrior
 from shapekit.scoring import Spread
 
 
@@ -31,7 +32,7 @@ class _TwoStages:
         ``coarse.*`` and ``refine.*``.
     stage : {"refine", "coarse"}
         Whose shape to return.
-    spread, identity
+    spread, prior, identity
         See ``Predictor``.
     device : str
         As torch names it.
@@ -49,11 +50,12 @@ class _TwoStages:
         *,
         stage: str = "refine",
         spread: Spread | None = None,
+        prior: SizePrior | None = None,
         identity: str = "",
         device: str = "cpu",
     ) -> None:
         self.name = "generative" if stage == "refine" else "coarse"
-        self.stage, self.spread, self.identity, self.device = stage, spread, identity, device
+        self.stage, self.spread, self.prior, self.identity, self.device = stage, spread, prior, identity, device
         self.coarse, self.refine = (self._network(name, tensors).to(device).eval() for name in ("coarse", "refine"))
 
     def _network(self, name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -83,7 +85,7 @@ class Generative(_TwoStages):
         Makes the guess that coarse starts from.
     stage : {"refine", "coarse"}
         Whose shape to return.
-    spread, identity
+    spread, prior, identity
         See ``Predictor``.
     device : str
         As torch names it.
@@ -99,10 +101,11 @@ class Generative(_TwoStages):
         *,
         stage: str = "refine",
         spread: Spread | None = None,
+        prior: SizePrior | None = None,
         identity: str = "",
         device: str = "cpu",
     ) -> None:
-        super().__init__(tensors, stage=stage, spread=spread, identity=identity, device=device)
+        super().__init__(tensors, stage=stage, spread=spread, prior=prior, identity=identity, device=device)
         self.linear = Linear(model)
 
     def predict(self, contexts: Sequence[Context]) -> list[NDArray[np.float32]]:
@@ -143,7 +146,7 @@ class PaperGenerative(_TwoStages):
 
     Parameters
     ----------
-    tensors, stage, spread, identity, device
+    tensors, stage, spread, prior, identity, device
         See ``Generative``.
     """
 

@@ -13,6 +13,7 @@ from shapekit.core.conventions import COARSE_SHAPE
 from shapekit.core.levels import Level
 from shapekit.core.threads import each
 from shapekit.predictors.base import SLOTS, Context, direct_mean, mean_of
+from shapekit.predictors.sizes import SizePrior
 from shapekit.scoring import Spread
 from shapekit.sdf import double_patch, halve_patch
 
@@ -232,8 +233,8 @@ class Linear:
     name = "linear"
     repairs = True
 
-    def __init__(self, model: LinearModel, *, spread: Spread | None = None, identity: str = "") -> None:
-        self.model, self.spread, self.identity = model, spread, identity
+    def __init__(self, model: LinearModel, *, spread: Spread | None = None, prior: SizePrior | None = None, identity: str = "") -> None:
+        self.model, self.spread, self.prior, self.identity = model, spread, prior, identity
 
     def predict(self, contexts: Sequence[Context]) -> list[Array]:
         """See ``Predictor.predict``."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shapekit.core.levels import Level
 from shapekit.predictors.base import DIRECT, Context, direct_mean
+from shapekit.predictors.sizes import SizePrior
 from shapekit.scoring import Spread
 
 
@@ -16,6 +17,7 @@ class NeighbourMean:
     """Mean signed distance of the direct neighbours, each in its own frame; of the only one where the other is missing."""
 
     name = "neighbours"
+    prior: SizePrior | None = None
     repairs = False
 
     def __init__(self, *, spread: Spread | None = None, identity: str = "") -> None:

@@ -17,6 +17,7 @@ from shapekit.predictors.base import Predictor
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.predictors.linear import Linear, LinearModel
 from shapekit.predictors.neighbours import NeighbourMean
+from shapekit.predictors.sizes import SizePrior
 from shapekit.scoring import Spread
 
 PREDICTORS = ("generative", "coarse", "linear", "neighbours")
@@ -57,16 +58,18 @@ def _made(name: str, path: Path, device: str) -> Predictor:
     try:
         held = _under(tensors, f"spread_{name}.")
         spread = Spread.from_tensors(held) if held else None
+        known = _under(tensors, "sizes.")
+        prior = SizePrior.from_tensors(known) if known else None
         if name == "neighbours":
             return NeighbourMean(spread=spread)
         config: Mapping[str, Any] = card.get("config", {})  # type: ignore[assignment]
         stage = "coarse" if name == "coarse" else "refine"
         if name != "linear" and config.get("networks") == "paper":
-            return PaperGenerative(tensors, stage=stage, spread=spread, identity=identity, device=device)
+            return PaperGenerative(tensors, stage=stage, spread=spread, prior=prior, identity=identity, device=device)
         model = LinearModel.from_tensors(_under(tensors, "linear."), float(card["ridge"]))  # type: ignore[arg-type]
         if name == "linear":
-            return Linear(model, spread=spread, identity=identity)
-        return Generative(tensors, model, stage=stage, spread=spread, identity=identity, device=device)
+            return Linear(model, spread=spread, prior=prior, identity=identity)
+        return Generative(tensors, model, stage=stage, spread=spread, prior=prior, identity=identity, device=device)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path.name} does not hold all that the {name} predictor needs ({type(error).__name__}); train it again.") from error
 

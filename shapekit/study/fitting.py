@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from shapekit.core.checks import InputError, UsageError, check_choice
-from shapekit.evaluation import Spec, evaluate_phantoms, fit_spread
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_prior, fit_spread
 from shapekit.io.shipped import shipped_weights
 from shapekit.networks import read_weights
 from shapekit.predictors import LinearModel, make_predictor
@@ -70,7 +70,7 @@ def fit_predictor(
     start : path or "shipped", optional
         Weights that the networks go on from, with their linear model: for a cohort too small to learn from alone.
     calibration : int
-        Phantoms (seed ``options.seed`` + 1) to measure the intervals' spread on; 0 leaves intervals out.
+        Phantoms (seed ``options.seed`` + 1) to measure bodies' own sizes and the intervals' spread on; 0 leaves both out.
     workers : int, optional
         Processes for the calibration; by default one a core.
     accelerator, devices : str
@@ -165,15 +165,24 @@ def _finish(
     tensors: dict[str, object],
     card: dict[str, object],
 ) -> str:
-    """Write a predictor, calibrate it as it was written, and write it again with its spread; return its identity."""
+    """Write a predictor, measure as it was written how its sizes and then its shapes err, and write it again with both; return its identity."""
     identity = write_predictor(path, tensors, card)
     if not calibration:
         return identity
     names = ("generative", "coarse") if predictor == "generative" else (predictor,)
     specs = [Spec(name, name, None if predictor == "neighbours" else str(path)) for name in names]
     build = "both" if options.varied else "plain"
-    with counting("calibrating", calibration) as done:
-        judged = evaluate_phantoms(calibration, specs, seed=options.seed + 1, build=build, workers=workers, residuals=True, progress=done)
+
+    def judged_by(some: Sequence[Spec], what: str) -> list[Judged]:
+        with counting(what, calibration) as done:
+            return evaluate_phantoms(calibration, some, seed=options.seed + 1, build=build, workers=workers, residuals=True, progress=done)
+
+    if predictor != "neighbours" and options.networks != "paper":  # these two stay as they were published
+        alone = judged_by([replace(specs[0], own=False)], "measuring sizes")
+        prior = fit_prior(alone, names[0], centred=card.get("cohort", USE["cohort"]) != USE["cohort"])
+        tensors = tensors | {f"sizes.{key}": value for key, value in prior.tensors().items()}
+        write_predictor(path, tensors, card)
+    judged = judged_by(specs, "calibrating")
     spreads = {f"spread_{name}.{key}": value for name in names for key, value in fit_spread(judged, name).tensors().items()}
     return write_predictor(path, tensors | spreads, card | {"calibration_patients": calibration, "calibration_build": build})
 

@@ -47,7 +47,7 @@ class Protocol:
     config : TrainingConfig
         Of the fit.
     calibration : int
-        Phantoms to measure the fitted predictor's intervals on; 0 leaves intervals out.
+        Phantoms to measure on how the fitted predictor's sizes and shapes err; 0 leaves bodies' own sizes and intervals out.
     test_share : float
         Share of the internal patients held out; 1 only with ``weights``.
     seed : int

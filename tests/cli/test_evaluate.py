@@ -9,10 +9,10 @@ SEED = 4321
 
 
 def test_the_command_writes_rows_figures_table_and_picture(tmp_path, capsys):
-    assert main(["evaluate", "-o", str(tmp_path), "-n", "1", "--seed", str(SEED), "--predictors", "neighbours,linear+", "--workers", "1"]) == 0
+    assert main(["evaluate", "-o", str(tmp_path), "-n", "1", "--seed", str(SEED), "--predictors", "neighbours,linear-+", "--workers", "1"]) == 0
     rows = pandas.read_csv(tmp_path / "rows.csv")
     figures = json.loads((tmp_path / "summary.json").read_text())
-    assert set(rows["predictor"]) == set(figures) == {"neighbours", "linear without repair"}
+    assert set(rows["predictor"]) == set(figures) == {"neighbours", "linear without repair from neighbours alone"}
     scored = rows[(rows["predictor"] == "neighbours") & rows["status"].isin(["ok", "uncertain"])]
     assert figures["neighbours"]["vertebrae"] == len(scored)
     healthy = scored[(scored["grade"] == 0) & (scored["context"] == "intact")]

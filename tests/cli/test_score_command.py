@@ -12,10 +12,11 @@ from shapekit.cli import main
 from shapekit.io.nifti import write_label_map
 
 COLUMNS = """
-    case level label status reason score score_lo score_hi relative_loss deformity genant_grade height_loss height_loss_neighbours
-    ha_mm hm_mm hp_mm expected_ha_mm expected_hm_mm expected_hp_mm weighted_surplus_mm3 surplus_anterior_mm3 surplus_middle_mm3
-    surplus_posterior_mm3 surplus_mm3 excess_mm3 expected_mm3 actual_mm3 l_ap_mm l_lr_mm tilt_sagittal_deg tilt_coronal_deg
-    rotation_axial_deg frame_error_deg surface_distance_mm neighbours_used neighbours_repaired predictor weights_id shapekit_version
+    case level label status reason score score_lo score_hi relative_loss deformity genant_grade height_loss height_loss_neighbours ha_mm
+    hm_mm hp_mm expected_ha_mm expected_hm_mm expected_hp_mm predicted_ha_mm predicted_hm_mm predicted_hp_mm weighted_surplus_mm3
+    surplus_anterior_mm3 surplus_middle_mm3 surplus_posterior_mm3 surplus_mm3 excess_mm3 expected_mm3 actual_mm3 l_ap_mm l_lr_mm
+    tilt_sagittal_deg tilt_coronal_deg rotation_axial_deg frame_error_deg surface_distance_mm neighbours_used neighbours_repaired predictor
+    weights_id shapekit_version
 """.split()
 FILES = {"scores.csv", "scores.json", "expected.nii.gz", "deficit.nii.gz", "report.html"}
 

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError, UsageError
-from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_spread, judge_phantom, summary, text_of
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_prior, fit_spread, judge_phantom, summary, text_of
 from shapekit.evaluation.protocol import Residual
 from shapekit.scoring.interval import KINDS
 
 SEED = 4321
+OWN_MEAN = [0.01, -0.02, 0.0, 0.0, 0.01]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def residuals(count, sd):
         points = 0.1745 * 100 / 1.5
         row = {"l_lr_mm": 44.0, "l_ap_mm": 32.0, "weighted_surplus_mm3": 4.0 * 0.1745 * 44 * 32, "score": 4.0 * points}
         shapes = [np.asarray(part, np.float16) for part in (np.full(expected.shape, -off), expected, actual)]
-        found.append(Residual("p", 0, *shapes, row, (4.0 + 2 * off) * points))
+        found.append(Residual("p", 0, *shapes, row, (4.0 + 2 * off) * points, np.zeros((3, 5)), np.zeros(3)))
     return Judged([], found)
 
 
@@ -81,8 +84,50 @@ def test_a_spread_fitted_to_known_errors_holds_nine_in_ten():
 
 
 def test_too_few_vertebrae_for_a_spread_are_told():
-    with pytest.raises(InputError, match="3 scored vertebrae were found, but a spread needs at least 30"):
+    with pytest.raises(InputError, match="3 scored vertebrae were found, but at least 30 are needed"):
         fit_spread([residuals(3, 0.5)], "p")
+
+
+def with_sizes(count):
+    """Bodies whose own departures, losses and masks' errors are drawn with known moments; one in four is broken."""
+    generator = np.random.default_rng(1)
+    found, losses = [], []
+    for n in range(count):
+        loss = generator.uniform(0.25, 0.5) * np.array([1.0, 0.6, 0.1]) if n % 4 == 0 else np.zeros(3)
+        own = generator.multivariate_normal(OWN_MEAN, np.diag([9e-4, 16e-4, 4e-4, 9e-4, 9e-4]) + 1e-4) * (1 + (n % 3 == 2))
+        error = generator.normal(0.0, 0.02, 5) + 0.03 * (n % 4 == 0)
+        logarithms = np.array([np.zeros(5), own, own + np.pad(np.log1p(-loss), (0, 2)) + error])
+        nothing = np.zeros((1, 1, 1), np.float16)
+        found.append(Residual("p", n % 3 + 3 * (n % 2), nothing, nothing, nothing, {}, 0.0, logarithms, loss))
+        losses.append(loss)
+    return Judged([], found, losses)
+
+
+def test_a_prior_of_sizes_has_the_moments_that_were_drawn():
+    prior = fit_prior([with_sizes(3000)], "p")
+    assert prior.mean[:2] == pytest.approx(np.tile(OWN_MEAN, (2, 1)), abs=0.004)
+    for company, times in ((0, 1), (2, 2)):
+        assert np.sqrt(np.diagonal(prior.covariance[company])) == pytest.approx(times * np.array([0.032, 0.041, 0.022, 0.032, 0.032]), rel=0.08)
+    assert prior.error_mean == pytest.approx(np.array([[0.0] * 5, [0.03] * 5]), abs=0.004)
+    assert prior.odds.sum() == pytest.approx(1.0)
+    assert prior.odds[prior.broken].sum() == pytest.approx(0.5)
+    assert prior.broken.sum() == 750
+
+
+def test_a_predictor_of_other_people_has_a_prior_without_their_mean():
+    judged = with_sizes(3000)
+    smaller = Judged([], [replace(one, sizes=one.sizes - [[0.1], [0.0], [0.0]]) for one in judged.residuals], judged.losses)
+    prior, usual = fit_prior([smaller], "p", centred=True), fit_prior([judged], "p")
+    assert np.abs(prior.mean).max() < 0.004
+    assert prior.covariance == pytest.approx(usual.covariance, abs=2e-5)
+    assert prior.shift == pytest.approx(usual.shift, abs=0.003)
+
+
+def test_too_few_broken_bodies_for_a_prior_are_told():
+    judged = with_sizes(40)
+    whole = [one for one in judged.residuals if one.loss.max() < 0.2]
+    with pytest.raises(InputError, match="30 vertebrae, 0 of them broken"):
+        fit_prior([Judged([], whole, judged.losses)], "p")
 
 
 def test_a_table_has_a_column_for_every_predictor(judged):

@@ -48,7 +48,7 @@ def test_upright_voxels_give_the_same_but_for_whole_layers(patient, turned):
     for others, again in turned:
         assert_within_the_stated(frames, others)
         assert np.quantile(np.abs(heights - again), 0.8) <= 0.3  # an upright grid meets both plates of a body with whole layers
-        assert np.abs(heights - again).max() <= 0.45
+        assert np.abs(heights - again).max() <= 0.55  # half a layer
 
 
 def test_fine_upright_voxels_give_the_same(patient):

@@ -56,6 +56,8 @@ def altered(name, value):
         ("linear.modes", torch.tensor(1.0)),
         ("spread_generative.root", torch.zeros(6, 2, 2)),
         ("spread_generative.mean", torch.full((6, 20), torch.nan)),
+        ("sizes.shift", torch.full((5,), torch.nan)),
+        ("sizes.covariance", torch.zeros(3, 5, 5)),
     ],
 )
 def test_weights_that_do_not_go_together_are_refused(tmp_path, name, value):
@@ -148,7 +150,7 @@ def test_a_repaired_neighbour_is_shown_as_it_should_look(spine):
 class Copy:
     """Expects the upper direct neighbour; of the first body the lower one."""
 
-    name, identity, spread, repairs = "copy", "", None, True
+    name, identity, spread, prior, repairs = "copy", "", None, None, True
 
     def predict(self, contexts):
         return [(context.shapes[1] or context.shapes[2]).values for context in contexts]
@@ -165,7 +167,7 @@ def test_what_rests_on_a_broken_neighbour_is_predicted_again(spine):
         frame = Frame(np.array([0.0, 0.0, -40.0 * n]), np.eye(3), 1.0)
         frames.append(frame)
         bodies.append(Body(level, n + 1, Sdf(squeezed if n == 1 else shapes[0].values, patch_grid(frame)), frame.origin, 3e4))
-    found = Found(None, bodies, frames, [body.sdf for body in bodies], {}, ())
+    found = Found(None, bodies, frames, [body.sdf for body in bodies], [None] * len(bodies), {}, ())
     kept, mended = expect(found, Copy(), repair=False), expect(found, Copy())
     assert kept[1].measures.score > 20.2
     assert kept[2].measures.score < 5  # expected as small as its broken neighbour
