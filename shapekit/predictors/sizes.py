@@ -18,7 +18,8 @@ COMPANIES = ("both", "repaired", "one_side")
 WHOLE, BROKEN = 0, 1
 """Rows of what is measured of whole bodies and of broken ones."""
 MOST_SD = 3.0
-"""A departure goes no further than so many of its standard deviations."""
+"""A departure goes no further than so many of its standard deviations, and widths and depths count no further: spurs and remains of
+pedicles make some bodies of people wider than any that this was measured on, and not higher."""
 LARGEST = 3.0
 """No logarithm of sizes, nor its variance, is larger."""
 
@@ -100,6 +101,8 @@ class SizePrior:
             mine = self.broken == bool(kind)
             total = own + self.error_covariance[kind]
             off = seen - mean - self.error_mean[kind] - taken[mine]
+            most = MOST_SD * np.sqrt(np.diagonal(total))[3:]
+            off[:, 3:] = np.clip(off[:, 3:], -most, most)
             solved = np.linalg.solve(total, off.T).T
             log_odds[mine] = np.log(self.odds[mine]) - 0.5 * ((off * solved).sum(axis=1) + np.linalg.slogdet(total)[1])
             estimates[mine] = mean + solved @ own

@@ -68,6 +68,12 @@ def test_a_wide_body_should_be_high_though_it_is_crushed():
     assert (gained[3:] > 0.04).all()
 
 
+def test_a_width_that_no_body_has_counts_no_more_than_the_widest():
+    found = [prior().departure(sizes(25.0, 24.0, 26.0, width), SHOULD, 0) for width in (42.0, 50.0, 60.0)]
+    assert (found[0] < found[1])[:3].all()
+    assert found[1] == pytest.approx(found[2])
+
+
 def test_less_company_leaves_more_to_the_body_itself():
     seen = sizes(26.5, 25.4, 27.6), SHOULD
     assert (prior().departure(*seen, 2) > prior().departure(*seen, 0))[:3].all()
