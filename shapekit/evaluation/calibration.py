@@ -14,8 +14,9 @@ from shapekit.evaluation.protocol import DAMAGED_FROM, Judged, Residual
 from shapekit.morphometry import DEFORMED
 from shapekit.predictors import SizePrior
 from shapekit.predictors.sizes import BROKEN, COMPANIES, SIZES, WHOLE
-from shapekit.scoring import Spread, score_intervals
+from shapekit.scoring import PRESETS, Spread, score_intervals
 from shapekit.scoring.interval import KINDS, LEVEL
+from shapekit.scoring.weight import SIGMA_SHARE
 
 Float = NDArray[np.float64]
 
@@ -107,6 +108,33 @@ def fit_prior(judged: Sequence[Judged], predictor: str, *, centred: bool = False
     estimates = [prior.mixture(measured[n] - predicted[n], int(company[n])) for n in np.flatnonzero(broken)]
     missed = own[broken] - np.array([estimate for estimate, _ in estimates])
     return replace(prior, shift=missed.mean(axis=0) / np.mean([likely for _, likely in estimates]))
+
+
+def fit_shift(prior: SizePrior, judged: Sequence[Judged], predictor: str, *, preset: str = "botros2022") -> SizePrior:
+    """Add to a prior's shift of heights what broken bodies' scores still lack: an expected body is drawn towards the broken one by placing it.
+
+    Parameters
+    ----------
+    prior : SizePrior
+    judged : sequence of Judged
+        With residuals of shapes that took up bodies' own sizes by this prior.
+    predictor : str
+        Whose residuals to take.
+    preset : str
+        Of the scores.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 30 scored vertebrae.
+    """
+    found = [one for one in _residuals(judged, predictor) if one.loss.max() >= DAMAGED_FROM and np.isfinite(one.sizes).all()]
+    if not found:
+        return prior
+    mm_a_point = PRESETS[preset].full_mm / 100.0 / (2.0 * np.pi * SIGMA_SHARE**2)  # of a height that is missing everywhere
+    lacks = [(one.twin_score - one.row["score"]) * mm_a_point / np.exp(one.sizes[1, :3].mean()) for one in found]
+    likely = [prior.mixture(one.sizes[2] - one.sizes[0], one.kind % len(COMPANIES))[1] for one in found]
+    return replace(prior, shift=prior.shift + np.pad(np.full(3, np.mean(lacks) / np.mean(likely)), (0, SIZES - 3)))
 
 
 def _residuals(judged: Sequence[Judged], predictor: str) -> list[Residual]:

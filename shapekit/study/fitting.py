@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from shapekit.core.checks import InputError, UsageError, check_choice
-from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_prior, fit_spread
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_prior, fit_shift, fit_spread
 from shapekit.io.shipped import shipped_weights
 from shapekit.networks import read_weights
-from shapekit.predictors import LinearModel, make_predictor
+from shapekit.predictors import LinearModel, SizePrior, make_predictor
 from shapekit.predictors.generative import Generative, PaperGenerative
 from shapekit.training import Samples, TrainingConfig, fit_linear, launched, refuse_several, train_networks, write_predictor
 from shapekit.training.learners import learner_of
@@ -155,6 +155,11 @@ def _linear(model: LinearModel | None) -> dict[str, object]:
     return {f"linear.{name}": value for name, value in model.tensors().items()} if model is not None else {}
 
 
+def _sizes(prior: SizePrior) -> dict[str, object]:
+    """Name a prior's arrays as the file holds them."""
+    return {f"sizes.{name}": value for name, value in prior.tensors().items()}
+
+
 def _finish(
     path: Path,
     predictor: str,
@@ -165,7 +170,7 @@ def _finish(
     tensors: dict[str, object],
     card: dict[str, object],
 ) -> str:
-    """Write a predictor, measure as it was written how its sizes and then its shapes err, and write it again with both; return its identity."""
+    """Write a predictor, measure in turn how its sizes, its scores and its shapes err, and write it again with each; return its identity."""
     identity = write_predictor(path, tensors, card)
     if not calibration:
         return identity
@@ -180,7 +185,8 @@ def _finish(
     if predictor != "neighbours" and options.networks != "paper":  # these two stay as they were published
         alone = judged_by([replace(specs[0], own=False)], "measuring sizes")
         prior = fit_prior(alone, names[0], centred=card.get("cohort", USE["cohort"]) != USE["cohort"])
-        tensors = tensors | {f"sizes.{key}": value for key, value in prior.tensors().items()}
+        write_predictor(path, tensors | _sizes(prior), card)
+        tensors = tensors | _sizes(fit_shift(prior, judged_by(specs[:1], "measuring scores"), names[0]))
         write_predictor(path, tensors, card)
     judged = judged_by(specs, "calibrating")
     spreads = {f"spread_{name}.{key}": value for name in names for key, value in fit_spread(judged, name).tensors().items()}

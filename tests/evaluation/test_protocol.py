@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError, UsageError
-from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_prior, fit_spread, judge_phantom, summary, text_of
+from shapekit.evaluation import Judged, Spec, evaluate_phantoms, fit_prior, fit_shift, fit_spread, judge_phantom, summary, text_of
 from shapekit.evaluation.protocol import Residual
 from shapekit.scoring.interval import KINDS
 
@@ -121,6 +121,17 @@ def test_a_predictor_of_other_people_has_a_prior_without_their_mean():
     assert np.abs(prior.mean).max() < 0.004
     assert prior.covariance == pytest.approx(usual.covariance, abs=2e-5)
     assert prior.shift == pytest.approx(usual.shift, abs=0.003)
+
+
+def test_what_broken_bodies_scores_lack_is_added_to_their_heights():
+    judged = with_sizes(400)
+    missed = [
+        replace(one, sizes=one.sizes + np.log(20.0), row={"score": 40.0}, twin_score=40.0 + 5.8 * (one.loss.max() > 0)) for one in judged.residuals
+    ]
+    prior = fit_prior([judged], "p")
+    gained = fit_shift(prior, [Judged([], missed, judged.losses)], "p").shift - prior.shift
+    assert gained[:3] == pytest.approx(np.full(3, 0.5 / 20.0), rel=0.15)  # 11.6 points a millimetre, 20 mm high and a little less
+    assert (gained[3:] == 0).all()
 
 
 def test_too_few_broken_bodies_for_a_prior_are_told():

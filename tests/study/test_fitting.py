@@ -1,11 +1,14 @@
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from shapekit.core.checks import InputError, UsageError
+from shapekit.networks import read_weights
+from shapekit.predictors import make_predictor
 from shapekit.study.fitting import fit_predictor, held_out
-from shapekit.training import Samples, TrainingConfig
+from shapekit.training import Samples, TrainingConfig, draw_samples, read_samples
 
 
 def spine(subject, healthy=True):
@@ -48,3 +51,30 @@ def test_the_neighbour_mean_asks_for_no_samples(tmp_path):
 
     path, identity = fit_predictor(tmp_path, "neighbours", TrainingConfig(), never, calibration=0)
     assert (path.name, len(identity)) == ("neighbours.safetensors", 12)
+
+
+def test_a_fitted_predictor_knows_how_far_to_trust_bodies_own_sizes(tmp_path):
+    def cohort():
+        return read_samples(draw_samples(tmp_path / "samples", 2, seed=1000))
+
+    stages = []
+    path, identity = fit_predictor(tmp_path, "linear", TrainingConfig(), cohort, calibration=4, workers=2, counting=heard(stages))
+    fitted = make_predictor("linear", path)
+    assert stages == ["measuring sizes", "measuring scores", "calibrating"]
+    assert fitted.identity == identity
+    assert fitted.spread is not None
+    assert (np.diagonal(fitted.prior.covariance, axis1=1, axis2=2) > 1e-4).all()
+    assert (fitted.prior.shift[:3] != 0).all()
+    assert read_weights(path, "linear")[1]["calibration_patients"] == 4
+
+
+def heard(stages):
+    """Count nothing, but keep the names of what is counted."""
+
+    @contextmanager
+    def counting(what, total):
+        assert total == 4
+        stages.append(what)
+        yield lambda count, text="": None
+
+    return counting
