@@ -14,7 +14,7 @@ OWN_MEAN = [0.01, -0.02, 0.0, 0.0, 0.01]
 
 @pytest.fixture(scope="module")
 def judged():
-    specs = [Spec("oracle", "oracle"), Spec("mean", "neighbours"), Spec("linear", "linear", repair=False)]
+    specs = [Spec("oracle", "oracle"), Spec("mean", "neighbours"), Spec("linear", "linear", repair=False), Spec("alone", "linear", own=False)]
     return judge_phantom(0, specs, seed=SEED, residuals=True)
 
 
@@ -143,15 +143,16 @@ def test_too_few_broken_bodies_for_a_prior_are_told():
 
 def test_a_table_has_a_column_for_every_predictor(judged):
     table = text_of(summary(judged.rows, draws=20))
-    assert table.startswith("| | oracle | mean | linear |")
+    assert table.startswith("| | oracle | mean | linear | alone |")
     assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_the_oracle_is_the_nearest(judged):
+def test_the_oracle_is_the_nearest_of_those_that_do_not_ask_the_body_itself(judged):
     def apart(name):
         return np.mean([row["surface_mm"] for row in judged.rows if row["predictor"] == name and row["status"] == "ok"])
 
-    assert apart("oracle") < min(apart("mean"), apart("linear"))
+    assert apart("oracle") < min(apart("mean"), apart("alone"))
+    assert apart("linear") < apart("oracle")
 
 
 def test_predictors_are_compared_vertebra_by_vertebra():
