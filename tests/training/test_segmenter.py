@@ -60,6 +60,9 @@ def test_the_loss_falls_and_a_body_appears_where_it_is(volumes, tmp_path):
     assert 2 * float((made & real).sum()) / float(made.sum() + real.sum()) > 0.6
 
 
+@pytest.mark.skipif(
+    not torch.cpu._is_amx_tile_supported(), reason="no AMX: torch's bfloat16 gradients of weights hold unwritten memory (seen on AMD EPYC)"
+)
 def test_bfloat16_loses_and_learns_alike(volumes, tmp_path):
     exact, rough = (SegmenterTrainer(dataclasses.replace(TINY, precision=name), volumes, [], tmp_path) for name in ("32-true", "bf16-mixed"))
     batch = draw_batch_of_patches(volumes, TINY, 0)
