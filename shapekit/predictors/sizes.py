@@ -13,6 +13,7 @@ from shapekit.core.conventions import PATCH_SHAPE, PATCH_SPACING_MM
 from shapekit.morphometry import Heights, Sizes
 
 SIZES = 5
+"""Ha, Hm, Hp, width and depth, in the order of ``shapekit.morphometry.Sizes.logarithms``."""
 COMPANIES = ("both", "repaired", "one_side")
 """Whole neighbours on both sides, with one of them repaired, and on one side only: the unbroken half of ``shapekit.scoring.KINDS``."""
 WHOLE, BROKEN = 0, 1

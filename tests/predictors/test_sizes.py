@@ -149,7 +149,7 @@ def test_without_a_prior_nothing_is_taken_up(found):
 
 
 def test_a_vertebras_row_says_what_neighbours_alone_suggest(crushed_spine):
-    rows = [vertebra.measures for vertebra in sk.score(crushed_spine, predictor="neighbours")]
+    rows = [vertebra.measures for vertebra in sk.score(crushed_spine, predictor="neighbours") if vertebra.status == "ok"]
+    assert len(rows) > 2
     for row in rows:
-        if row.status == "ok":
-            assert row.predicted_ha_mm == pytest.approx(row.expected_ha_mm, abs=0.3)  # the mean of neighbours takes nothing up
+        assert row.predicted_ha_mm == pytest.approx(row.expected_ha_mm, abs=0.3)  # the mean of neighbours takes nothing up
